@@ -1,0 +1,4 @@
+"""Gets frames, readings and risks onto the log, and is the log.
+
+Everything that more than one stage must agree on (messages, risk types, the site, evidence, the tables' engine) lives here.
+"""

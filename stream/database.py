@@ -1,0 +1,96 @@
+"""The engine under the tables: SQLite on one machine, PostgreSQL by URL. Tables live beside their owners."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Engine, TypeDecorator, event
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlmodel import Session, create_engine
+
+from stream.errors import ConfigurationError, DatabaseError
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, also on SQLite, which forgets time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002
+        """Refuse a naive time; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone must not reach the database")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002
+        """Give the time its zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def open_database(url: str) -> Engine:
+    """An engine on ``url``; SQLite gets WAL, full synchronisation and enforced foreign keys.
+
+    Raises ConfigurationError for a URL that is none and DatabaseError where the database does not answer.
+    """
+    try:
+        engine = create_engine(
+            url,
+            pool_pre_ping=not url.startswith("sqlite"),
+            connect_args={"timeout": 30} if url.startswith("sqlite") else {},
+        )
+    except (ArgumentError, ImportError) as error:
+        raise ConfigurationError(
+            "database.url is no database URL: write sqlite:////path/file.db or postgresql+psycopg://user@host/name."
+        ) from error
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        raise DatabaseError(
+            f"The database at {engine.url.render_as_string(hide_password=True)} does not open: {error.orig}. Check the path or that the server runs."
+        ) from error
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling starts late and upgrades locks; BEGIN is issued below instead.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session for reading; what it changes is not kept."""
+    with Session(engine) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session whose changes are committed together at the end, or not at all.
+
+    On SQLite the write lock is taken at the start, so that two writers queue instead of failing half-way.
+    """
+    with (
+        engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection,
+        Session(connection) as session,
+        session.begin(),
+    ):
+        yield session

@@ -1,0 +1,103 @@
+"""What each running stage says of itself: that it lives, since when, and what it has counted."""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from datetime import datetime
+
+from sqlalchemy import Column, Engine
+from sqlmodel import Field, SQLModel, col, select
+
+from stream.database import UtcDateTime, reading, writing
+from stream.messages import utc_now
+
+INTERVAL = 1.0
+"""Seconds between two writes of the same heartbeat."""
+
+
+class StageHeartbeat(SQLModel, table=True):
+    """One incarnation of one stage; its counters grow until it ends, a restart begins a new row."""
+
+    __tablename__ = "stage_heartbeat"
+
+    stage: str = Field(primary_key=True)
+    instance: str = Field(primary_key=True)
+    mine: str = Field(index=True)
+    started_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    beat_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    ready: bool = False
+    ended: bool = False
+    counters: str = "{}"
+
+
+class Heartbeat:
+    """Counts what a stage does and writes it down at most once a second. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine, mine: str, stage: str) -> None:
+        self._engine = engine
+        self._mine = mine
+        self._stage = stage
+        self._instance = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+        self._started_at = utc_now()
+        self._counters: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._ready = False
+        self._written = 0.0
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add ``amount`` to a counter."""
+        with self._lock:
+            self._counters[name] += amount
+
+    def ready(self) -> None:
+        """Say that the stage has loaded what it needs and is at work."""
+        self._ready = True
+        self._write(ended=False)
+
+    def beat(self) -> None:
+        """Write the heartbeat down when the last one is older than INTERVAL."""
+        if time.monotonic() - self._written >= INTERVAL:
+            self._write(ended=False)
+
+    def close(self) -> None:
+        """Write the final counters down."""
+        self._write(ended=True)
+
+    def _write(self, *, ended: bool) -> None:
+        self._written = time.monotonic()
+        with self._lock:
+            counters = json.dumps(self._counters)
+        with writing(self._engine) as session:
+            session.merge(
+                StageHeartbeat(
+                    stage=self._stage,
+                    instance=self._instance,
+                    mine=self._mine,
+                    started_at=self._started_at,
+                    beat_at=utc_now(),
+                    ready=self._ready,
+                    ended=ended,
+                    counters=counters,
+                )
+            )
+
+
+def stages_since(engine: Engine, mine: str, since: datetime) -> list[StageHeartbeat]:
+    """The heartbeats of every stage incarnation that started at ``since`` or later."""
+    with reading(engine) as session:
+        return list(
+            session.exec(
+                select(StageHeartbeat).where(StageHeartbeat.mine == mine, col(StageHeartbeat.started_at) >= since)
+            ).all()
+        )
+
+
+def total(heartbeats: list[StageHeartbeat]) -> Counter[str]:
+    """The counters of several incarnations added up."""
+    result: Counter[str] = Counter()
+    for heartbeat in heartbeats:
+        result.update(json.loads(heartbeat.counters))
+    return result
