@@ -11,7 +11,7 @@ The shape of such a file (either language of a title or text may be missing)::
     note = { zh = "2022年已修改", en = "amended in 2022" }
 
     [[clause]]
-    number = "172"                       # "374-1" for 第374条之一, "5.2.1" for a section, "172(2)(1)" for paragraph and item
+    number = "172"      # "374-1": 第374条之一; "5.2.1": a section; "172(2)(1)": paragraph and item
     heading = { zh = ["第三编 井工煤矿", "第三章 通风"], en = ["Part three", "Ventilation"] }
     title = { zh = "回风巷甲烷", en = "Methane in return airways" }
     text = { zh = "…", en = "…" }

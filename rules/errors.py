@@ -1,0 +1,27 @@
+"""Errors of the rules package. Each message is prose: what happened, where, and what to do."""
+
+from stream.errors import MinewatchError
+
+
+class ClauseError(MinewatchError):
+    """A clause, a version or a code is not there, or cannot be changed in the way that was asked for."""
+
+
+class ApprovalError(ClauseError):
+    """The person who wants to publish a version may not, or the version is not ready for it."""
+
+
+class LoosenedLimitError(ClauseError):
+    """A supplement's limit would loosen a national one."""
+
+
+class ImportRefusedError(MinewatchError):
+    """A file cannot be imported as a code: unreadable, of another kind, or contradictory. Nothing was written."""
+
+
+class EvaluationError(MinewatchError):
+    """A file of evaluation items cannot be read, or names a code that is not there."""
+
+
+class EmbeddingError(MinewatchError):
+    """A model for embeddings cannot be loaded."""
