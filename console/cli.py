@@ -1,0 +1,175 @@
+"""The command line: the one place that reads the environment and turns refusals into a line and an exit code."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from console import cli_clauses, cli_keeping, cli_vision
+from console.demo import SAMPLES, demo_installation
+from console.installation import Installation, open_installation
+from console.logs import set_up
+from console.operation import Operation, Plan, wanted
+from console.options import DATA, Config, Data, Json, Seconds, err, show, stoppable
+from console.settings import load
+from console.sources import faults
+from console.stages import STAGES
+from console.watch import watched_site
+from console.web_settings import check_port
+from stream.errors import ConfigurationError, MinewatchError
+from stream.site import Site, store_site
+
+app = typer.Typer(
+    name="minewatch", help="The safety lamp of a mine's control room.", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
+app.add_typer(cli_clauses.app, name="clauses")
+app.add_typer(cli_vision.app, name="vision")
+cli_keeping.register(app)
+
+LogLevel = Annotated[str, typer.Option("--log-level", envvar="MINEWATCH_LOG_LEVEL", help="debug, info, warning or error.")]
+_ENVIRONMENT_OF_OTHERS = ("MINEWATCH_DATA", "MINEWATCH_CONFIG", "MINEWATCH_LOG_LEVEL")
+
+
+@app.callback()
+def _begin(context: typer.Context, log_level: LogLevel = "warning") -> None:
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise ConfigurationError(f"--log-level is {log_level!r}: write debug, info, warning or error.")
+    set_up(log_level)
+    context.obj = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT_OF_OTHERS}
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    *,
+    headless: Annotated[bool, typer.Option("--headless", help="Serve no console.")] = False,
+    seconds: Seconds = None,
+    as_json: Json = False,
+    data: Data = DATA,
+) -> None:
+    """Play the rendered mine through the whole house."""
+    if not headless:
+        check_port(load(SAMPLES / "minewatch.toml", context.obj, data).console)
+    with demo_installation(data, context.obj) as installation:
+        site = installation.settings.site()
+        if not headless:
+            _welcome(installation)
+        result = _operate(installation, site, Plan(wanted(None, headless=headless, site=site), seconds), context)
+    show(result, as_json=as_json)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    *,
+    config: Config = None,
+    only: Annotated[str | None, typer.Option("--only", help=f"Stages, parted by commas: {', '.join(STAGES)}.")] = None,
+    seconds: Seconds = None,
+    as_json: Json = False,
+    data: Data = DATA,
+) -> None:
+    """Run a mine as its configuration says."""
+    if config is None:
+        raise ConfigurationError(f"There is no configuration: name one with --config, for instance a copy of {SAMPLES / 'minewatch.toml'}.")
+    settings = load(config, context.obj, data)
+    site = settings.site()
+    stages = wanted(_stages(only), headless=False, site=site)
+    if "console" in stages:
+        check_port(settings.console)
+    bad = _check_sources(site, stages)
+    installation = open_installation(settings, data, "site")
+    store_site(installation.engine, site, "minewatch.toml")
+    if "console" in stages:
+        _welcome(installation)
+    result = _operate(installation, site, Plan(stages, seconds), context)
+    show(result, as_json=as_json)
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    sources: Annotated[list[str], typer.Argument(help="Video files, folders of pictures or camera URLs.")],
+    *,
+    zones: Annotated[Path | None, typer.Option("--zones", help="TOML file of [[zones]].")] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")] = None,
+    seconds: Seconds = None,
+    as_json: Json = False,
+    config: Config = None,
+    data: Data = DATA,
+) -> None:
+    """Take any video, folder or URL through the whole pipeline with no configuration."""
+    site = watched_site(sources, zones)
+    folder = data / "watch" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    settings = load(config, context.obj, folder)
+    settings = settings.model_copy(update={"mine": site.mine, "vision": settings.vision.for_watch(weights)})
+    stages = wanted(None, headless=True, site=site)
+    bad = _check_sources(site, stages)
+    installation = open_installation(settings, folder, "watch")
+    store_site(installation.engine, site, "watch")
+    cli_clauses.publish_samples(installation.engine)
+    result = _operate(installation, site, Plan(stages, seconds, until_drained=True), context)
+    show(result, as_json=as_json)
+    if not as_json:
+        err.print(f"Documents and evidence lie in {folder}.", highlight=False)
+    if bad:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except MinewatchError as error:
+        sys.stderr.write(f"minewatch: {error}\n")
+        code = 2
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        code = 2
+    except click.exceptions.Abort:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stages(only: str | None) -> tuple[str, ...] | None:
+    if only is None:
+        return None
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    for name in names:
+        if name not in STAGES:
+            raise ConfigurationError(f"There is no stage {name!r}: the stages are {', '.join(STAGES)}.")
+    return names
+
+
+def _check_sources(site: Site, stages: tuple[str, ...]) -> list[str]:
+    """Open every source that will be read; say the bad ones. Raises ConfigurationError where none opens."""
+    cameras = site.cameras if "capture" in stages else ()
+    sensors = site.sensors if "sensing" in stages else ()
+    bad = faults(cameras, sensors)
+    if bad and len(bad) == len(cameras) + len(sensors):
+        raise ConfigurationError(" ".join(bad))
+    for line in bad:
+        sys.stderr.write(f"minewatch: {line}\n")
+    return bad
+
+
+def _welcome(installation: Installation) -> None:
+    from console.auth import ensure_first_admin
+
+    web = installation.settings.console
+    first = ensure_first_admin(installation.engine, installation.settings.mine)
+    address = f"{'https' if web.tls_certificate else 'http'}://{web.host}:{web.port}/"
+    err.print(f"The console is at [bold]{address}[/bold]", highlight=False)
+    if first is not None:
+        err.print(f"Sign in as [bold]{first[0]}[/bold] with the one-time password [bold]{first[1]}[/bold]", highlight=False)
+
+
+def _operate(installation: Installation, site: Site, plan: Plan, context: typer.Context) -> dict[str, object]:
+    level = context.parent.params["log_level"] if context.parent else "warning"
+    with stoppable() as stop:
+        return Operation(installation, site, plan, level).run(stop)

@@ -1,0 +1,88 @@
+"""One installation on disk: its data folder, what kind it is, and the stores opened behind its settings."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Engine
+
+from console import schema
+from console.settings import Settings
+from stream.database import open_database
+from stream.errors import ConfigurationError
+from stream.evidence import EvidenceStore, open_evidence
+
+Kind = Literal["site", "demo", "watch"]
+_MARKER = "installation.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The opened stores of one installation."""
+
+    settings: Settings
+    data: Path
+    engine: Engine
+    evidence: EvidenceStore
+
+
+def open_installation(settings: Settings, data: Path, kind: Kind) -> Installation:
+    """Claim the data folder for ``kind``, open its database and bring an empty one to this release's schema.
+
+    Raises ConfigurationError where the folder cannot be written or belongs to an installation of another kind, and
+    DatabaseError where the database is not of this release.
+    """
+    claim(data, kind)
+    engine = open_database(settings.database.url)
+    schema.prepare(engine)
+    return Installation(settings, data, engine, open_evidence(settings.evidence.url))
+
+
+def at_hand(settings: Settings, data: Path) -> Installation:
+    """The installation in ``data`` of whatever kind it is (a new folder becomes a site): for commands that work beside it."""
+    marker = data / _MARKER
+    kind: Kind = "site"
+    if marker.exists():
+        found = _read(marker)[0]
+        kind = "demo" if found == "demo" else "watch" if found == "watch" else "site"
+    return open_installation(settings, data, kind)
+
+
+def claim(data: Path, kind: Kind) -> None:
+    """Make the folder and mark it, so that a demonstration and a real site never share one."""
+    marker = data / _MARKER
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        if marker.exists():
+            _check(marker, kind)
+        else:
+            _mark(marker, kind)
+        if not os.access(data, os.W_OK):
+            raise ConfigurationError(f"The data folder {data} is read-only: make it writable or name another with --data.")
+    except OSError as error:
+        raise ConfigurationError(f"The data folder {data} cannot be used: {error.strerror}. Make it writable or name another with --data.") from error
+
+
+def _read(marker: Path) -> tuple[str, int]:
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        return str(found["kind"]), int(found["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{marker} is damaged: restore the data folder from a backup, or name another with --data.") from error
+
+
+def _check(marker: Path, kind: Kind) -> None:
+    found_kind, found_format = _read(marker)
+    if found_format != _FORMAT:
+        raise ConfigurationError(f"The data folder {marker.parent} has format {found_format}, this release works with {_FORMAT}: use a newer release.")
+    if found_kind != kind:
+        raise ConfigurationError(f"The data folder {marker.parent} holds a {found_kind}, and this is a {kind}: name another folder with --data.")
+
+
+def _mark(marker: Path, kind: Kind) -> None:
+    if (marker.parent / "minewatch.db").exists():
+        raise ConfigurationError(f"The data folder {marker.parent} holds a database but no {_MARKER}: restore that file, or name another folder with --data.")
+    marker.write_text(json.dumps({"kind": kind, "format": _FORMAT}), encoding="utf-8")

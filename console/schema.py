@@ -1,0 +1,60 @@
+"""Brings the database to this release's schema, and refuses to work on any other."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
+
+from stream.database import writing
+from stream.errors import DatabaseError
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables in an empty database; check that those of any other are of this release.
+
+    Raises DatabaseError where the schema is older (it says how to upgrade) or unknown to this release.
+    """
+    current = _current(engine)
+    if current == _head():
+        return
+    where = engine.url.render_as_string(hide_password=True)
+    if current is None and not inspect(engine).get_table_names():
+        upgrade(engine)
+        return
+    if current is None or current in _known():
+        raise DatabaseError(
+            f"The database {where} is of an older version of Minewatch. Make a copy of it, then run 'minewatch database upgrade'."
+        )
+    raise DatabaseError(f"The database {where} is of version {current!r}, which this release does not know. Use the release that wrote it, or a newer one.")
+
+
+def upgrade(engine: Engine) -> None:
+    """Run every migration that is missing, all or none."""
+    with writing(engine) as session:
+        config = _config()
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _current(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _head() -> str:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _known() -> set[str]:
+    return {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}

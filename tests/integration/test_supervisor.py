@@ -1,0 +1,110 @@
+"""The supervisor with real processes: it starts again what died, and nothing outlives it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from console.supervisor import Supervisor
+from stream.errors import ConfigurationError
+
+
+def works_until_told(stop: threading.Event, folder: Path) -> None:
+    (folder / f"began-{os.getpid()}").touch()
+    stop.wait()
+    (folder / f"drained-{os.getpid()}").touch()
+
+
+def ends_at_once(stop: threading.Event) -> None:
+    pass
+
+
+def refuses(stop: threading.Event) -> None:
+    raise ConfigurationError("The weights are missing: put them there.")
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    made = Supervisor("error")
+    yield made
+    made.stop()
+
+
+def until(condition: Callable[[], bool], supervisor: Supervisor | None = None, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come about in time"
+        if supervisor is not None:
+            supervisor.tend()
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_killed_stage_works_again_within_five_seconds(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start("work", works_until_told, tmp_path)
+    until(lambda: len(list(tmp_path.glob("began-*"))) == 1, supervisor)
+    first = supervisor.pid("work")
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: len(list(tmp_path.glob("began-*"))) == 2, supervisor)
+    assert time.monotonic() - killed < 5
+    assert supervisor.pid("work") != first
+
+
+def test_a_stage_that_has_done_its_work_is_not_started_again(supervisor: Supervisor) -> None:
+    supervisor.start("short", ends_at_once)
+    until(lambda: supervisor.ended("short"), supervisor)
+    pid = supervisor.pid("short")
+    supervisor.tend()
+    assert supervisor.ended("short")
+    assert supervisor.pid("short") == pid
+
+
+def test_a_stage_that_refuses_ends_everything(supervisor: Supervisor, capfd: pytest.CaptureFixture[str]) -> None:
+    supervisor.start("eyes", refuses)
+    with pytest.raises(ConfigurationError, match="The stage eyes cannot work"):
+        until(lambda: False, supervisor)
+    assert "The weights are missing" in capfd.readouterr().err
+
+
+def test_stopping_lets_a_stage_finish_what_it_has_in_hand(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start("work", works_until_told, tmp_path)
+    until(lambda: len(list(tmp_path.glob("began-*"))) == 1, supervisor)
+    supervisor.stop()
+    assert len(list(tmp_path.glob("drained-*"))) == 1
+
+
+def test_no_stage_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time, pathlib\n"
+        "from console.supervisor import Supervisor\n"
+        "from tests.integration.test_supervisor import works_until_told\n"
+        "if __name__ == '__main__':\n"
+        "    Supervisor('error').start('work', works_until_told, pathlib.Path(sys.argv[1]))\n"
+        "    time.sleep(60)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(program)
+    root = Path(__file__).parents[2]
+    parent = subprocess.Popen([sys.executable, script, tmp_path], env={**os.environ, "PYTHONPATH": str(root)})
+    try:
+        until(lambda: len(list(tmp_path.glob("began-*"))) == 1)
+    finally:
+        parent.kill()
+        parent.wait()
+    child = int(next(iter(tmp_path.glob("began-*"))).name.removeprefix("began-"))
+    until(lambda: not alive(child), seconds=10)
