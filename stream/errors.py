@@ -40,3 +40,7 @@ class EvidenceError(MinewatchError):
 
 class DatabaseError(MinewatchError):
     """The database cannot be opened, or its schema is not the one that this release works with."""
+
+
+class BrokerError(MinewatchError):
+    """The Kafka that tests and benchmarks run on this machine cannot be started."""
