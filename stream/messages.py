@@ -29,7 +29,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Frame(Message, frozen=True, kw_only=True, tag="frame"):
-    """One camera picture: ``jpeg`` as captured, ``sequence`` counting up from 0 since the source was opened."""
+    """One camera picture: ``jpeg`` as captured, ``sequence`` counting up from 0 since the source was opened.
+
+    ``opened_at`` names that opening: ``(camera, opened_at, sequence)`` is unique, and captured times grow with the
+    sequence. A capture process that was killed reads an unpaced file on from the last frame that it is sure of, under
+    the same ``opened_at``: whoever consumes frames drops one whose ``opened_at`` is that of the last frame handled
+    and whose ``sequence`` is not above it. ``width`` and ``height`` in pixels; 0 where the picture cannot be read.
+    """
 
     camera: str
     sequence: int
@@ -38,10 +44,14 @@ class Frame(Message, frozen=True, kw_only=True, tag="frame"):
     jpeg: bytes
     width: int
     height: int
+    opened_at: datetime | None = None
 
 
 class SourceEnded(Message, frozen=True, kw_only=True, tag="source-ended"):
-    """No more frames come from this source for now (end of a file, or the line is dead); it stands behind its last frame."""
+    """No more frames come from this source for now (end of a file, or the line is dead).
+
+    It stands behind the last frame on the log, and its ``sequence`` is one above that frame's.
+    """
 
     camera: str
     sequence: int
