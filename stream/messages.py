@@ -21,7 +21,7 @@ SourceKind = Literal["camera", "sensor", "person"]
 SourceStatus = Literal["ok", "offline", "ended"]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="message"):
     """What every message says: the mine that it belongs to and the version of its shape."""
 
     mine: str
