@@ -1,0 +1,295 @@
+"""How the code book changes: draft, review, publish, repeal; one version or a whole edition, always by two people."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine
+from sqlmodel import Session, col, func, select
+
+from rules.clause import (
+    Clause,
+    ClauseVersion,
+    CodeEdition,
+    Content,
+    clause_id,
+    content_hash,
+    content_of,
+    count_change,
+    sort_key,
+)
+from rules.errors import ApprovalError, ClauseError, LoosenedLimitError
+from rules.limits import Limit, loosened
+from stream.catalogue import RISK_TYPES
+from stream.database import reading, writing
+from stream.messages import utc_now
+
+
+def add_edition(engine: Engine, edition: CodeEdition) -> None:
+    """Store an edition of a code, or its new titles, notes and dates where it is known.
+
+    Raises ClauseError where the code belongs to another mine or is of another kind already.
+    """
+    with writing(engine) as session:
+        put_edition(session, edition)
+
+
+def put_edition(session: Session, edition: CodeEdition) -> None:
+    """``add_edition`` within a transaction."""
+    clause_id(edition.code, "1")
+    if (edition.kind == "supplement") != bool(edition.mine):
+        raise ClauseError(f"{edition.code}: a supplement belongs to one mine, a national code to none.")
+    for known in session.exec(select(CodeEdition).where(CodeEdition.code == edition.code)):
+        if (known.kind, known.mine) != (edition.kind, edition.mine):
+            owner = f"mine {known.mine}" if known.mine else "all mines"
+            raise ClauseError(f"{edition.code} is a {known.kind} code of {owner} already: choose another id.")
+    session.merge(edition)
+
+
+def draft(engine: Engine, code: str, edition: str, number: str, content: Content, author: str) -> str:
+    """Write a new DRAFT version of the clause with that number; answers the version's id.
+
+    Raises ClauseError where the edition is not there, or dates, hazard tags or number cannot be.
+    """
+    with writing(engine) as session:
+        return put_draft(session, code, edition, number, content, author)
+
+
+def put_draft(session: Session, code: str, edition: str, number: str, content: Content, author: str) -> str:
+    """``draft`` within a transaction."""
+    if session.get(CodeEdition, (code, edition)) is None:
+        raise ClauseError(f"There is no edition {edition!r} of code {code!r}: import it or add it first.")
+    _check(code, number, content)
+    identity = clause_id(code, number)
+    if session.get(Clause, identity) is None:
+        session.add(Clause(id=identity, code=code, number=number, sort_key=sort_key(number)))
+        session.flush()
+    latest = session.exec(select(func.max(ClauseVersion.version)).where(ClauseVersion.clause_id == identity)).first()
+    version = (latest or 0) + 1
+    row = ClauseVersion(
+        id=f"{identity}@{version}",
+        clause_id=identity,
+        version=version,
+        edition=edition,
+        state="DRAFT",
+        author=author,
+        created_at=utc_now(),
+        content_hash=content_hash(content),
+        **_columns(content),
+    )
+    session.add(row)
+    count_change(session)
+    return row.id
+
+
+def edit(engine: Engine, identity: str, author: str, changes: Mapping[str, Any]) -> str:
+    """A new DRAFT of the clause: its newest version with ``changes`` (fields of Content); answers the version's id.
+
+    Unless the changes say from when, the new version takes effect when it is published.
+    """
+    with writing(engine) as session:
+        latest = _latest(session, identity)
+        clause = session.get_one(Clause, identity)
+        content = replace(content_of(latest), **{"effective_from": None, "effective_to": None, **changes})
+        return put_draft(session, clause.code, latest.edition, clause.number, content, author)
+
+
+def review(engine: Engine, version_id: str, by: str) -> None:
+    """Say that a draft is fit to be published. Raises ClauseError where it is no draft."""
+    with writing(engine) as session:
+        put_review(_version(session, version_id), by)
+        count_change(session)
+
+
+def put_review(row: ClauseVersion, by: str) -> None:
+    """``review`` within a transaction."""
+    if row.state != "DRAFT":
+        raise ClauseError(f"{row.id} is {row.state.lower()}: only a draft can be reviewed.")
+    row.state, row.reviewer = "REVIEWED", by
+
+
+def publish(engine: Engine, version_id: str, by: str, at: datetime | None = None) -> None:
+    """Put a reviewed version in force, from its date on or at once; what it replaces ends then.
+
+    Raises ApprovalError where it was not reviewed or ``by`` wrote or reviewed it, LoosenedLimitError where a
+    supplement's limit is looser than a national one in force.
+    """
+    with writing(engine) as session:
+        put_publish(session, _version(session, version_id), by, at or utc_now())
+        count_change(session)
+
+
+def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime) -> None:
+    """``publish`` within a transaction."""
+    if row.state != "REVIEWED":
+        raise ApprovalError(f"{row.id} is {row.state.lower()}: only a reviewed version can be published.")
+    if by in (row.author, row.reviewer):
+        raise ApprovalError(f"{by} wrote or reviewed {row.id}: somebody else has to publish it.")
+    row.effective_from = row.effective_from or at
+    _refuse_loosening(session, row)
+    _make_room(session, row)
+    row.state, row.approver, row.published_at = "PUBLISHED", by, at
+
+
+def repeal(engine: Engine, identity: str, by: str, at: datetime) -> None:
+    """End the clause at ``at``: nothing of it is in force from then on. Raises ClauseError where nothing of it is.
+
+    Somebody other than the author of the version in force repeals it.
+    """
+    with writing(engine) as session:
+        rows = [v for v in _published(session, identity) if v.effective_to is None or v.effective_to > at]
+        if not rows:
+            raise ClauseError(f"Nothing of clause {identity} is in force at {at:%Y-%m-%d %H:%M} or later.")
+        for row in rows:
+            if by == row.author:
+                raise ApprovalError(f"{by} wrote {row.id}: somebody else has to repeal it.")
+            row.effective_to = max(at, row.effective_from or at)
+            row.ended = "REPEALED"
+        count_change(session)
+
+
+def review_edition(engine: Engine, code: str, edition: str, by: str) -> int:
+    """Review every draft of that edition; answers how many. Raises ClauseError where there is none."""
+    with writing(engine) as session:
+        rows = _of_edition(session, code, edition, "DRAFT")
+        for row in rows:
+            put_review(row, by)
+        count_change(session)
+        return len(rows)
+
+
+def publish_edition(engine: Engine, code: str, edition: str, by: str, at: datetime | None = None) -> int:
+    """Publish every reviewed version of that edition, all or none; answers how many. Raises as ``publish`` does."""
+    moment = at or utc_now()
+    with writing(engine) as session:
+        rows = _of_edition(session, code, edition, "REVIEWED")
+        for row in rows:
+            put_publish(session, row, by, moment)
+        count_change(session)
+        return len(rows)
+
+
+def open_versions(engine: Engine, code: str, edition: str) -> list[tuple[str, str]]:
+    """Ids and states of the versions of an edition that wait for review or publication."""
+    with reading(engine) as session:
+        rows = session.exec(
+            select(ClauseVersion)
+            .join(Clause)
+            .where(Clause.code == code, ClauseVersion.edition == edition, col(ClauseVersion.state) != "PUBLISHED")
+        ).all()
+    return [(row.id, row.state) for row in rows]
+
+
+def _columns(content: Content) -> dict[str, Any]:
+    return {
+        "heading_zh": list(content.heading_zh),
+        "heading_en": list(content.heading_en),
+        "title_zh": content.title_zh,
+        "title_en": content.title_en,
+        "text_zh": content.text_zh,
+        "text_en": content.text_en,
+        "hazards": list(content.hazards),
+        "tightens": content.tightens,
+        "limits": [msgspec.to_builtins(limit) for limit in content.limits],
+        "effective_from": content.effective_from,
+        "effective_to": content.effective_to,
+    }
+
+
+def _check(code: str, number: str, content: Content) -> None:
+    where = f"{code} {number}"
+    if not (content.text_zh.strip() or content.text_en.strip()):
+        raise ClauseError(f"{where} has no text in either language.")
+    if unknown := [h for h in content.hazards if h not in RISK_TYPES]:
+        raise ClauseError(f"{where} is tagged with {', '.join(unknown)}, which the catalogue of risk types has not.")
+    if content.effective_from and content.effective_to and content.effective_to <= content.effective_from:
+        raise ClauseError(
+            f"{where} would end on {content.effective_to:%Y-%m-%d}, before it takes effect on {content.effective_from:%Y-%m-%d}."
+        )
+
+
+def _refuse_loosening(session: Session, row: ClauseVersion) -> None:
+    clause = session.get_one(Clause, row.clause_id)
+    if session.get_one(CodeEdition, (clause.code, row.edition)).kind != "supplement" or not row.limits:
+        return
+    national = _national_limits(session, row)
+    for limit in content_of(row).limits:
+        rival = loosened(limit, [n for _, n in national])
+        if rival is not None:
+            name = next(name for name, n in national if n is rival)
+            raise LoosenedLimitError(
+                f"{row.clause_id} would loosen the national code: it sets {limit.quantity} {limit.text('en')}, while {name} sets {rival.text('en')}."
+            )
+
+
+def _national_limits(session: Session, row: ClauseVersion) -> list[tuple[str, Limit]]:
+    """National limits in force at any time in which ``row`` would be."""
+    rows = session.exec(
+        select(ClauseVersion)
+        .join(Clause, col(Clause.id) == col(ClauseVersion.clause_id))
+        .join(
+            CodeEdition,
+            (col(CodeEdition.code) == col(Clause.code)) & (col(CodeEdition.edition) == col(ClauseVersion.edition)),
+        )
+        .where(CodeEdition.kind == "national", ClauseVersion.state == "PUBLISHED")
+    ).all()
+    return [
+        (v.clause_id, limit)
+        for v in rows
+        if (v.effective_to is None or row.effective_from is None or v.effective_to > row.effective_from)
+        and (row.effective_to is None or v.effective_from is None or v.effective_from < row.effective_to)
+        for limit in content_of(v).limits
+    ]
+
+
+def _make_room(session: Session, row: ClauseVersion) -> None:
+    """End what is in force before ``row``, and end ``row`` where a version published for later begins."""
+    start = row.effective_from
+    assert start is not None  # publish has set it
+    for other in _published(session, row.clause_id):
+        if other.effective_from is not None and other.effective_from > start:
+            row.effective_to = min(row.effective_to or other.effective_from, other.effective_from)
+            row.ended = row.ended or "SUPERSEDED"
+        elif other.effective_to is None or other.effective_to > start:
+            other.effective_to, other.ended = start, "SUPERSEDED"
+
+
+def _published(session: Session, identity: str) -> Iterable[ClauseVersion]:
+    return session.exec(
+        select(ClauseVersion).where(ClauseVersion.clause_id == identity, ClauseVersion.state == "PUBLISHED")
+    ).all()
+
+
+def _of_edition(session: Session, code: str, edition: str, state: str) -> list[ClauseVersion]:
+    if session.get(CodeEdition, (code, edition)) is None:
+        raise ClauseError(f"There is no edition {edition!r} of code {code!r}: import it or add it first.")
+    rows = session.exec(
+        select(ClauseVersion)
+        .join(Clause)
+        .where(Clause.code == code, ClauseVersion.edition == edition, ClauseVersion.state == state)
+        .order_by(col(Clause.sort_key), col(ClauseVersion.version))
+    ).all()
+    if not rows:
+        raise ClauseError(f"Nothing of {code} {edition} is a {state.lower()} version.")
+    return list(rows)
+
+
+def _latest(session: Session, identity: str) -> ClauseVersion:
+    row = session.exec(
+        select(ClauseVersion)
+        .where(ClauseVersion.clause_id == identity)
+        .order_by(col(ClauseVersion.version).desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        raise ClauseError(f"There is no clause {identity!r}.")
+    return row
+
+
+def _version(session: Session, version_id: str) -> ClauseVersion:
+    row = session.get(ClauseVersion, version_id)
+    if row is None:
+        raise ClauseError(f"There is no clause version {version_id!r}.")
+    return row
