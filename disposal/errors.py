@@ -1,0 +1,51 @@
+"""Errors of the disposal package. Each message is prose: what happened, where, and what to do."""
+
+from datetime import datetime
+
+from stream.errors import MinewatchError
+
+
+class AlertError(MinewatchError):
+    """There is no such alert or document in this mine."""
+
+
+class StateError(MinewatchError):
+    """What was asked for cannot be done in the state in which the alert or document is."""
+
+
+class ReasonMissingError(MinewatchError):
+    """The decision needs a reason in words, and none was given."""
+
+
+class AlreadyDecidedError(MinewatchError):
+    """Somebody else decided first, or the document has a newer version than the one that was looked at."""
+
+    def __init__(self, alert_id: str, what: str, who: str, when: datetime | None) -> None:
+        self.alert_id = alert_id
+        self.what = what
+        self.who = who
+        self.when = when
+        at = f" at {when:%Y-%m-%d %H:%M:%S} UTC" if when else ""
+        super().__init__(
+            f"Alert {alert_id[:12]} was not changed: {what} by {who}{at}. Load it again and decide on what is there now."
+        )
+
+
+class PolicyError(MinewatchError):
+    """A closure policy may not be stored, approved or activated as it stands."""
+
+
+class AuditError(MinewatchError):
+    """The audit chain, or an exported head of it, cannot be read or written."""
+
+
+class MeasuresError(MinewatchError):
+    """The library of measures cannot be read, or lacks a risk type."""
+
+
+class DraftError(MinewatchError):
+    """A backend gave no usable draft; the next one in the order is asked."""
+
+
+class ExportError(MinewatchError):
+    """A document cannot be exported."""
