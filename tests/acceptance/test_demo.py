@@ -1,0 +1,81 @@
+"""`minewatch demo` shows the main job within a minute."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Answer, database, minewatch, raised
+
+SEEN = {"camera"}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+    data = tmp_path_factory.mktemp("demo")
+    return minewatch("demo", "--headless", "--seconds", "60", "--json", "--data", data), data / "demo"
+
+
+def test_the_main_job_is_shown_within_sixty_seconds(shown: tuple[Answer, Path]) -> None:
+    answer, _ = shown
+    assert answer.code == 0, answer.err
+    result = answer.json
+    assert result["documents"] >= 5
+    assert result["auto_closed"] >= 1
+    assert result["pending"] >= 1
+    assert result["dead_letters"] == 0
+    assert result["readings"] > 0
+    assert len(result["risks_by_type"]) >= 5
+
+
+def test_three_types_are_seen_by_vision_on_four_cameras_beside_three_sensors(shown: tuple[Answer, Path]) -> None:
+    from stream.site import load_site
+
+    _, folder = shown
+    engine = database(folder)
+    _, site = load_site(engine, "demo")
+    assert len(site.cameras) >= 4
+    assert len(site.sensors) >= 3
+    seen_by_vision = {r.type for r in raised(engine) if r.source_kind == "camera" and r.detections or r.type.startswith(("camera-", "belt-"))}
+    assert len(seen_by_vision - {"camera-offline"}) >= 3
+
+
+def test_what_closed_by_itself_was_routine_and_says_why(shown: tuple[Answer, Path]) -> None:
+    from sqlmodel import Session, select
+
+    from disposal.alert import Alert
+    from disposal.document import Document
+
+    _, folder = shown
+    with Session(database(folder)) as session:
+        closed = session.exec(select(Document, Alert).join(Alert, Alert.id == Document.alert_id).where(Document.state == "AUTO_CLOSED")).all()
+    assert closed
+    for document, alert in closed:
+        assert alert.grade == "general"
+        assert alert.episode == "cleared"
+        assert document.verdict
+
+
+def test_the_audit_chain_of_the_run_is_whole(shown: tuple[Answer, Path]) -> None:
+    _, folder = shown
+    answer = minewatch("audit", "verify", "--data", folder, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["lines"] > 0
+    assert answer.json["whole"] is True
+
+
+def test_a_demonstration_never_starts_in_the_folder_of_a_site(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "installation.json").write_text('{"kind": "site", "format": 1}')
+    answer = minewatch("demo", "--headless", "--seconds", "1", "--data", tmp_path)
+    assert answer.code == 2
+    assert "holds something else than a demonstration" in answer.line
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["installation.json"]
+
+
+def test_a_site_never_starts_in_the_folder_of_a_demonstration(tmp_path: Path) -> None:
+    (tmp_path / "installation.json").write_text('{"kind": "demo", "format": 1}')
+    configuration = tmp_path / "minewatch.toml"
+    configuration.write_text('mine = "north"\n')
+    answer = minewatch("run", "--config", configuration, "--seconds", "1", "--data", tmp_path)
+    assert answer.code == 2
+    assert "holds a demo" in answer.line

@@ -1,0 +1,86 @@
+"""`minewatch watch` on clips that nobody here made."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sqlmodel import Session, select
+
+from disposal.document import Document
+from rules.clause import in_force
+from tests.acceptance.command import Answer, database, evidence_of, minewatch, raised, watch_folder
+
+CLIPS = {"worker-zone-detection": 71, "one-by-one-person-detection": 1394}
+ABOUT_A_PERSON = {"no-helmet", "person-present"}
+
+
+@pytest.fixture(scope="module")
+def watched(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+    data = tmp_path_factory.mktemp("watch")
+    clips = [test_data / "video" / f"{name}.mp4" for name in CLIPS]
+    return minewatch("watch", *clips, "--json", "--data", data), watch_folder(data)
+
+
+def test_every_frame_is_read_and_nothing_is_put_aside(watched: tuple[Answer, Path]) -> None:
+    answer, _ = watched
+    assert answer.code == 0, answer.err
+    assert answer.json["frames_read"] == sum(CLIPS.values())
+    assert answer.json["frames_skipped"] == 0
+    assert answer.json["dead_letters"] == 0
+    assert 0 < answer.json["frames_analysed"] <= answer.json["frames_read"]
+
+
+def test_each_clip_gives_a_risk_about_a_person_whose_picture_shows_the_person(watched: tuple[Answer, Path], test_data: Path) -> None:
+    _, folder = watched
+    risks = raised(database(folder))
+    reference = _Reference(test_data / "weights" / "yolo11n_coco_int8_openvino_model")
+    for clip in CLIPS:
+        about_persons = [r for r in risks if r.source == clip and r.type in ABOUT_A_PERSON]
+        assert about_persons, f"no risk about a person in {clip}: {[(r.source, r.type) for r in risks]}"
+        shown = [reference.sees_a_person(picture) for r in about_persons for _, picture in evidence_of(folder, r, "annotated")]
+        assert any(shown), f"no evidence picture of {clip} shows a person"
+
+
+def test_every_raised_risk_has_a_document_that_cites_clauses_in_force(watched: tuple[Answer, Path]) -> None:
+    answer, folder = watched
+    engine = database(folder)
+    with Session(engine) as session:
+        documents = session.exec(select(Document)).all()
+    assert answer.json["risks"] >= len(CLIPS)
+    assert answer.json["documents"] == len(documents) == answer.json["alerts"] > 0
+    for document in documents:
+        cited = document.parsed().citations
+        assert cited, f"document {document.id} cites nothing"
+        valid = {version.id for version in in_force(engine, document.mine, document.created_at)}
+        assert set(cited) <= valid
+
+
+def test_the_summary_says_what_the_tables_say(watched: tuple[Answer, Path]) -> None:
+    answer, folder = watched
+    risks = raised(database(folder))
+    assert answer.json["risks"] == len({r.risk_id for r in risks}) == sum(answer.json["risks_by_type"].values())
+    assert answer.json["latency_ms"]["frame_to_risk"]["p50"] > 0
+    assert answer.json["latency_ms"]["risk_to_document"]["p95"] > 0
+    assert answer.json["auto_closed"] == 0, "nothing closes by itself outside the demonstration"
+    assert answer.json["pending"] > 0
+
+
+class _Reference:
+    """A detector that the product does not ship, as an independent witness."""
+
+    def __init__(self, folder: Path) -> None:
+        import openvino
+
+        model = openvino.Core().read_model(next(folder.glob("*.xml")))
+        self._model = openvino.Core().compile_model(model, "CPU")
+
+    def sees_a_person(self, jpeg: bytes) -> bool:
+        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        scale = 640 / max(picture.shape[:2])
+        small = cv2.resize(picture, None, fx=scale, fy=scale)
+        canvas = np.full((640, 640, 3), 114, np.uint8)
+        canvas[: small.shape[0], : small.shape[1]] = small
+        tensor = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
+        person_scores = self._model(tensor)[0][0][4]
+        return bool(person_scores.max() > 0.4)
