@@ -1,11 +1,14 @@
 """Settings of the web console: where it listens, how people stay logged in, what it lets in."""
 
+import socket
+import ssl
 from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
+from stream.errors import ConfigurationError
 from stream.settings import Section
 
 
@@ -17,9 +20,7 @@ class WebSettings(Section):
         title="Address",
         description="The address to listen on; 0.0.0.0 for every one of this machine (set TLS then).",
     )
-    port: int = Field(
-        8350, ge=0, le=65535, title="Port", description="The port to listen on; 0 takes any that is free."
-    )
+    port: int = Field(8350, ge=1, le=65535, title="Port", description="The port to listen on.")
     tls_certificate: Path | None = Field(
         None, title="TLS certificate", description="A PEM file with the certificate and its chain; unset: plain HTTP."
     )
@@ -82,3 +83,50 @@ class WebSettings(Section):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together: set both or neither")
         return self
+
+
+def check_port(settings: WebSettings) -> None:
+    """Raises ConfigurationError where ``listen`` would; nothing is left open."""
+    listen(settings).close()
+
+
+def listen(settings: WebSettings) -> socket.socket:
+    """A listening socket on the console's address.
+
+    Raises ConfigurationError where the port is taken, the address is none of this machine, or the TLS files do not
+    fit together.
+    """
+    _check_tls(settings)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _unusable(settings, error) from error
+    try:
+        # A server that has just ended must not keep its port from the next one.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise _unusable(settings, error) from error
+    return listener
+
+
+def _check_tls(settings: WebSettings) -> None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The TLS certificate {settings.tls_certificate} with the key {settings.tls_key} cannot be used: {error}. Set console.tls_certificate and console.tls_key to PEM files that belong together."
+        ) from error
+
+
+def _unusable(settings: WebSettings, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The console cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. End what uses that port, or set console.port to another one."
+    )
