@@ -1,6 +1,7 @@
 """A real MQTT broker: Eclipse Mosquitto."""
 
-import getpass
+import os
+import pwd
 import shutil
 import threading
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class Mosquitto(Server):
         self._configuration = self.folder / "mosquitto.conf"
         # Started by root it would take another user, and with that lose the signal that it gets when we die.
         self._configuration.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser {getpass.getuser()}\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser {pwd.getpwuid(os.geteuid()).pw_name}\n"
         )
 
     def command(self) -> Sequence[str]:
