@@ -40,7 +40,11 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class RiskType:
-    """One type of hazard. ``seen_by`` names detectors (``ppe``), ``picture`` (measured on the picture itself), ``capture``, ``limit`` or ``person``."""
+    """One type of hazard.
+
+    ``seen_by`` names detectors (``ppe``), ``picture`` (measured on the picture itself), ``capture``, ``limit`` or
+    ``person``.
+    """
 
     id: str
     zh: str

@@ -78,7 +78,7 @@ def _prepare_sqlite(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session for reading; what it changes is not kept."""
-    with Session(engine) as session:
+    with Session(engine, expire_on_commit=False) as session:
         yield session
 
 
@@ -90,7 +90,7 @@ def writing(engine: Engine) -> Iterator[Session]:
     """
     with (
         engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection,
-        Session(connection) as session,
+        Session(connection, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session

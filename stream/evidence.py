@@ -45,7 +45,10 @@ class EvidenceStore:
         return digest
 
     def get(self, mine: str, digest: str, media_type: str) -> bytes:
-        """The bytes stored under ``digest``, checked against it. Raises EvidenceError where they are missing or altered."""
+        """The bytes stored under ``digest``, checked against it.
+
+        Raises EvidenceError where they are missing or altered.
+        """
         path = self.path(mine, digest, media_type)
         try:
             data = path.read_bytes()

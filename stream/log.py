@@ -12,6 +12,10 @@ DURABLE: frozenset[Topic] = frozenset({"risks", "dead-letters"})
 """Topics whose appends are on disk (acks=all on Kafka, fsync on the embedded log) before ``append`` returns."""
 
 
+MESSAGE_BYTES = 8 * 1024**2
+"""The largest message that either log takes."""
+
+
 class Position(NamedTuple):
     """Where a record stands on the log; ``offset`` grows by one or more within a partition and never goes back."""
 
@@ -32,10 +36,19 @@ class Record(NamedTuple):
 
 
 class Consumer(Protocol):
-    """One member of a consumer group. Not thread-safe: one consumer, one thread."""
+    """One member of a consumer group. Not thread-safe: one consumer, one thread.
+
+    ``skipped`` counts records that the log dropped (retention, a full ring) before this member could read them.
+    """
+
+    skipped: int
 
     def poll(self, limit: int, timeout: float) -> list[Record]:
-        """At most ``limit`` records in order within each partition; waits up to ``timeout`` seconds for the first."""
+        """At most ``limit`` records in order within each partition; waits up to ``timeout`` seconds for the first.
+
+        A poll in which the assignment changed returns nothing, so that the caller can seek before it reads. A member
+        that lost a partition to another one is without it for at least one poll, even where it gets it back.
+        """
         ...
 
     def seek(self, position: Position) -> None:
@@ -47,7 +60,10 @@ class Consumer(Protocol):
         ...
 
     def commit(self, positions: Sequence[Position]) -> None:
-        """Remember that everything up to and including each position is done. Raises LogFencedError when the partition has been taken over."""
+        """Remember that everything up to and including each position is done.
+
+        Raises LogFencedError when a partition has been taken over by another member.
+        """
         ...
 
     def close(self) -> None:
@@ -59,7 +75,11 @@ class Log(Protocol):
     """An append-only log of topics with consumer groups. Safe to use from several threads and processes."""
 
     def append(self, topic: Topic, key: str, value: bytes) -> Position:
-        """Write one record; a DURABLE topic's is on disk on return. Raises LogError when it could not be written."""
+        """Write one record; a DURABLE topic's is on disk on return. Raises LogError when it could not be written.
+
+        The offset is -1 where the log takes the record now and places it later (Kafka, topics that are not DURABLE);
+        ``flush`` then tells whether it was written.
+        """
         ...
 
     def subscribe(self, group: str, topics: Sequence[Topic]) -> Consumer:
@@ -67,11 +87,11 @@ class Log(Protocol):
         ...
 
     def lag(self, group: str, topic: Topic) -> int:
-        """How many records of ``topic`` the group has not committed yet (a group that never committed: all that are kept)."""
+        """How many kept records of ``topic`` the group has not committed yet (all, where it never committed)."""
         ...
 
     def flush(self) -> None:
-        """Wait until everything appended by this process is written."""
+        """Wait until everything appended by this process is written. Raises LogError where something was not."""
         ...
 
     def close(self) -> None:

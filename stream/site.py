@@ -54,7 +54,11 @@ class Name(Section):
 
 
 class Place(Section):
-    """A part of the mine. ``kind`` is what clauses speak of (return-airway, belt-roadway, working-face ...), ``responsible`` a duty, no person."""
+    """A part of the mine.
+
+    ``kind`` is what clauses speak of (return-airway, belt-roadway, working-face ...), ``responsible`` a duty, no
+    person.
+    """
 
     id: str = Identity
     name: Name

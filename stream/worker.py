@@ -36,7 +36,9 @@ class Stage(Protocol):
         ...
 
     def handle(self, items: Sequence[Item]) -> None:
-        """Handle a batch, in order within each partition; effects are durable on return, and doing it twice changes nothing.
+        """Handle a batch, in order within each partition.
+
+        Effects are durable on return, and doing it twice changes nothing.
 
         Raises PoisonError where a single item cannot be handled; the loop then goes on one by one and puts it aside.
         """
@@ -131,7 +133,7 @@ class Worker:
         self._heartbeat.count("dead_letters")
 
     def _handle(self, items: Sequence[Item]) -> None:
-        """Handle with a few attempts where the log or the database does not answer; anything unforeseen counts as poison."""
+        """Handle, again where the log or the database does not answer; anything unforeseen counts as poison."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._stage.handle(items)
