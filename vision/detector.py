@@ -1,0 +1,57 @@
+"""What every detector answers, whatever runs it, and the opening of one by its settings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from stream.messages import Detection
+from vision.decode import Picture
+from vision.errors import BackendError
+from vision.settings import DetectorSettings
+from vision.weights_file import Weights, find_weights
+
+
+class Detector(Protocol):
+    """One set of weights on one backend. Not thread-safe: one detector, one thread."""
+
+    name: str
+    digest: str
+    """sha256 of the weights that run."""
+    labels: frozenset[str]
+    """The labels that it can answer."""
+    image_size: int
+    """Long side of its input in pixels: what a picture need not exceed."""
+
+    def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
+        """The boxes in each picture (BGR), most confident first, at or above the thresholds of the settings."""
+        ...
+
+
+def open_detector(name: str, settings: DetectorSettings) -> Detector:
+    """Load the weights and answer a detector ready to run.
+
+    Raises WeightsError where the weights are missing, altered or name unknown classes, and BackendError where the
+    backend cannot run them; in both cases nothing of the weights was run.
+    """
+    weights = find_weights(settings.weights, settings.sha256)
+    if _backend(settings, weights) == "openvino":
+        from vision.openvino_detector import OpenVinoDetector
+
+        return OpenVinoDetector(name, weights, settings)
+    from vision.torch_detector import TorchDetector  # seconds of import, for those only who need torch
+
+    return TorchDetector(name, weights, settings)
+
+
+def open_detectors(settings: Mapping[str, DetectorSettings]) -> dict[str, Detector]:
+    """All detectors of the settings by name; the first that cannot be opened raises."""
+    return {name: open_detector(name, one) for name, one in settings.items()}
+
+
+def _backend(settings: DetectorSettings, weights: Weights) -> str:
+    fitting = "openvino" if weights.path.is_dir() else "torch"
+    if settings.backend not in ("auto", fitting):
+        raise BackendError(
+            f"The weights {weights.path} are {'an OpenVINO export' if fitting == 'openvino' else 'a torch file'}, "
+            f"but the detector's backend is {settings.backend!r}: write 'auto', or give the weights in the other form."
+        )
+    return fitting

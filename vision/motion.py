@@ -1,0 +1,75 @@
+"""Is anything moving? A frame in which nothing does need not go to the detector, but for a full scan now and then.
+
+Still hazards (smoke far off, water, a missing guard) do not move, hence the scan. The decision depends on the frames
+alone, never on what was detected or on how frames were batched, so that reading them again decides the same.
+"""
+
+from typing import Literal, NamedTuple
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.decode import Picture
+from vision.settings import MotionSettings
+
+Grey = NDArray[np.uint8]
+Reason = Literal["first", "motion", "linger", "scan", "still"]
+
+WIDTH, HEIGHT = 96, 54
+"""Points of the grey picture that frames are compared on: a person of 3 % of the picture's width still covers some."""
+
+
+class MotionState(msgspec.Struct, frozen=True):
+    """What the gate remembers of one camera. Times are seconds since the epoch, captured time."""
+
+    grey: bytes = b""
+    scanned_at: float = 0.0
+    moved_at: float = 0.0
+
+
+class Passage(NamedTuple):
+    """Whether a frame goes to the detector, why, and what the gate remembers then."""
+
+    analyse: bool
+    reason: Reason
+    state: MotionState
+
+
+def small_grey(picture: Picture) -> Grey:
+    """The picture in grey on the grid that frames are compared on, [HEIGHT, WIDTH]."""
+    small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def moved_share(before: Grey, now: Grey, level: int) -> float:
+    """Share of the grid's points whose grey level changed by at least ``level``."""
+    return float(np.count_nonzero(cv2.absdiff(before, now) >= level)) / now.size
+
+
+def gate(
+    state: MotionState, grey: Grey, captured_at: float, settings: MotionSettings, full_scan_seconds: float
+) -> Passage:
+    """Whether the frame goes to the detector: the first, one with motion, those soon after, and one every full scan.
+
+    The comparison is with the last frame that went through, so that a slow creep adds up and is noticed.
+    """
+    reason = _reason(state, grey, captured_at, settings, full_scan_seconds)
+    if reason == "still":
+        return Passage(False, reason, state)
+    moved_at = captured_at if reason in ("first", "motion") else state.moved_at
+    return Passage(True, reason, MotionState(grey.tobytes(), captured_at, moved_at))
+
+
+def _reason(
+    state: MotionState, grey: Grey, captured_at: float, settings: MotionSettings, full_scan_seconds: float
+) -> Reason:
+    if not state.grey or captured_at < state.scanned_at:
+        return "first"
+    before = np.frombuffer(state.grey, np.uint8).reshape(grey.shape)
+    if not settings.enabled or moved_share(before, grey, settings.level) >= settings.share:
+        return "motion"
+    if captured_at - state.moved_at <= settings.linger_seconds:
+        return "linger"
+    return "scan" if captured_at - state.scanned_at >= full_scan_seconds else "still"
