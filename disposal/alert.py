@@ -134,6 +134,7 @@ class Alert(SQLModel, table=True):
     document_version: int = 0
     step: str = "match"
     due_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    revision: int = 0
     attempts: int = 0
     lease_owner: str | None = None
     lease_until: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

@@ -142,6 +142,7 @@ class Document(SQLModel, table=True):
     decided_by: str | None = None
     decision: str | None = None
     reason: str = ""
+    auto_closed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     issued_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     rectified_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     rectified_by: str | None = None

@@ -1,0 +1,133 @@
+"""Settings of the disposal package: frozen once read, each with a title and a description."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from stream.settings import Section
+
+BackendName = Literal["openai", "transformers", "composer"]
+
+
+class EndpointSettings(Section):
+    """An OpenAI-compatible endpoint that writes drafts."""
+
+    url: str = Field("", title="Endpoint", description="Base URL, for instance http://host:8000/v1; empty: none.")
+    model: str = Field("", title="Model", description="The model's name at that endpoint.")
+    key: SecretStr = Field(SecretStr(""), title="Key", description="API key, where the endpoint asks for one.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.url and urlsplit(self.url).scheme not in ("http", "https"):
+            raise ValueError("url is no http:// or https:// address")
+        if self.url and not self.model:
+            raise ValueError("model is missing: name the model that the endpoint serves")
+        return self
+
+
+class LocalModelSettings(Section):
+    """A causal language model in a folder on this machine, in the transformers format."""
+
+    folder: Path | None = Field(None, title="Model folder", description="Folder of the model; empty: none.")
+    tokens: int = Field(900, ge=100, le=8000, title="Tokens", description="Tokens that a draft may have at most.")
+
+
+class DrafterSettings(Section):
+    """Who writes the drafts, in which language, and how long it may take."""
+
+    order: tuple[BackendName, ...] = Field(
+        ("openai", "transformers", "composer"),
+        title="Order",
+        description="Backends in the order in which they are asked; one that is not configured is left out.",
+    )
+    language: Literal["zh", "en"] = Field("zh", title="Language", description="The language that models write in.")
+    seconds: float = Field(
+        20.0, gt=0, le=600, title="Time budget", description="Seconds for a model's draft; then the next one is asked."
+    )
+    rest_seconds: float = Field(
+        60.0, ge=0, title="Rest", description="Seconds for which a backend that did not answer is not asked again."
+    )
+    endpoint: EndpointSettings = EndpointSettings()
+    local: LocalModelSettings = LocalModelSettings()
+
+
+class ClosureSettings(Section):
+    """How long alerts wait before the closure policy is asked."""
+
+    stability_seconds: float = Field(
+        30.0,
+        ge=0,
+        title="Stability",
+        description="Seconds of wall clock after the end of a hazard without a new one before it may be closed.",
+    )
+    ongoing_seconds: float = Field(
+        600.0,
+        gt=0,
+        title="Longest wait",
+        description="Seconds for which a routine hazard may go on before its document goes to a person.",
+    )
+
+
+class EscalationSettings(Section):
+    """After how many seconds an alert that nobody acknowledges is passed on, by priority, and how often."""
+
+    critical: float = Field(60.0, gt=0, title="Critical", description="Seconds for critical alerts.")
+    high: float = Field(180.0, gt=0, title="High", description="Seconds for alerts of high priority.")
+    medium: float = Field(600.0, gt=0, title="Medium", description="Seconds for alerts of medium priority.")
+    low: float = Field(1800.0, gt=0, title="Low", description="Seconds for alerts of low priority.")
+    times: int = Field(3, ge=0, le=20, title="Times", description="How often an alert is passed on at most.")
+
+    def seconds(self, priority: str) -> float:
+        """The seconds for that priority."""
+        return {"critical": self.critical, "high": self.high, "medium": self.medium}.get(priority, self.low)
+
+    def due(self, priority: str, now: datetime) -> datetime | None:
+        """When an alert of that priority that was raised or passed on now is passed on next; None: never."""
+        return now + timedelta(seconds=self.seconds(priority)) if self.times else None
+
+
+class NotifySettings(Section):
+    """Where messages leave the house."""
+
+    url: str = Field("", title="Webhook", description="http(s) URL that gets every message; empty: only the log file.")
+    secret: SecretStr = Field(SecretStr(""), title="Secret", description="Signs each message (HMAC-SHA256).")
+    seconds: float = Field(5.0, gt=0, le=60, title="Time-out", description="Seconds for one delivery.")
+    attempts: int = Field(
+        8, ge=1, le=50, title="Attempts", description="Deliveries tried before a message is given up."
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.url and (urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname):
+            raise ValueError("url is no http:// or https:// address")
+        return self
+
+
+class AuditSettings(Section):
+    """Where the head of the audit chain is written down."""
+
+    heads: Path | None = Field(
+        None,
+        title="Exported heads",
+        description="A file, best on another machine's share, that gets the chain's head; empty: none.",
+    )
+    seconds: float = Field(300.0, gt=0, title="Interval", description="Seconds between two exports of the head.")
+
+
+class DisposalSettings(Section):
+    """Everything that disposal/ can be told."""
+
+    drafter: DrafterSettings = DrafterSettings()
+    closure: ClosureSettings = ClosureSettings()
+    escalation: EscalationSettings = EscalationSettings()
+    notify: NotifySettings = NotifySettings()
+    audit: AuditSettings = AuditSettings()
+    lease_seconds: float = Field(
+        60.0,
+        gt=1,
+        title="Lease",
+        description="Seconds after which a step that a stopped worker had taken is done by another one; the time budget of drafts is added.",
+    )
