@@ -64,7 +64,7 @@ class EmbeddedLog:
         return Position(topic, number, offset)
 
     def subscribe(self, group: str, topics: Sequence[Topic]) -> "EmbeddedConsumer":
-        """Join a group; the first poll tells which partitions this member holds."""
+        """Join a group; it holds at once what no other member does."""
         return EmbeddedConsumer(self, self._settings, group, topics)
 
     def lag(self, group: str, topic: Topic) -> int:
@@ -110,6 +110,7 @@ class EmbeddedConsumer:
         for topic in topics:
             self._partitions[topic] = self._prepare(topic, settings.partitions)
         self._join()
+        self._changed()  # what nobody holds is this member's at once
         self._beats = threading.Thread(target=self._beat, name=f"member of {group}", daemon=True)
         self._beats.start()
 

@@ -83,7 +83,10 @@ class Log(Protocol):
         ...
 
     def subscribe(self, group: str, topics: Sequence[Topic]) -> Consumer:
-        """Join the consumer group; a new group starts at the oldest record kept."""
+        """Join the consumer group; a new group starts at the oldest record kept.
+
+        What the member holds then may be known at once (``assigned``) or after some polls.
+        """
         ...
 
     def lag(self, group: str, topic: Topic) -> int:

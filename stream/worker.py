@@ -87,10 +87,11 @@ class Worker:
         self._heartbeat.ready()
         try:
             while not self._stop.is_set():
-                records = consumer.poll(self._stage.batch, 0.2)
                 if consumer.assigned() != held:
                     held = consumer.assigned()
                     self._stage.assigned(consumer, held)
+                records = consumer.poll(self._stage.batch, 0.2)
+                if consumer.assigned() != held:
                     continue
                 if records:
                     self._take(consumer, records)

@@ -1,0 +1,315 @@
+"""What every log promises, held against each of them: the embedded one and a real Apache Kafka."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from stream.errors import ConfigurationError, LogError, LogFencedError
+from stream.log import MESSAGE_BYTES, TOPICS, Consumer, Log, Position, Record, Topic, open_log
+from stream.settings import LogSettings
+
+PATIENCE = 30.0
+KEYS = [f"mine/camera-{n}" for n in range(8)]
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LogSettings:
+    if request.param == "embedded":
+        return LogSettings(folder=tmp_path / "log")
+    address = request.getfixturevalue("kafka")
+    return LogSettings(url=f"kafka://{address}", prefix=f"test-{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def log(settings: LogSettings, opened: ExitStack) -> Log:
+    log = open_log(settings)
+    opened.callback(log.close)
+    return log
+
+
+@pytest.fixture
+def subscribe(log: Log, opened: ExitStack) -> Callable[..., Consumer]:
+    def subscribe(group: str, *topics: Topic) -> Consumer:
+        consumer = log.subscribe(group, topics)
+        opened.callback(consumer.close)
+        return consumer
+
+    return subscribe
+
+
+def collect(consumer: Consumer, count: int, *others: Consumer, commit: bool = False) -> list[Record]:
+    """Poll until ``count`` records came; fails where they do not, or where more come."""
+    records: list[Record] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(records) < count:
+        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+        for member in (consumer, *others):
+            came = member.poll(100, 0.1)
+            records += came
+            if came and commit:
+                member.commit(last_of(came))
+    assert len(records) == count
+    return records
+
+
+def last_of(records: list[Record]) -> list[Position]:
+    last = {(r.position.topic, r.position.partition): r.position for r in records}
+    return list(last.values())
+
+
+def settle(*consumers: Consumer, partitions: int) -> None:
+    """Poll until the consumers hold ``partitions`` between them, and each holds some."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        for consumer in consumers:
+            assert consumer.poll(100, 0.05) == []
+        held = [consumer.assigned() for consumer in consumers]
+        if all(held) and len(frozenset().union(*held)) == sum(map(len, held)) == partitions:
+            return
+        assert time.monotonic() < deadline, f"partitions are held like this: {held}"
+
+
+def fill(log: Log, topic: Topic, each: int, start: int = 0) -> None:
+    for number in range(start, start + each):
+        for key in KEYS:
+            log.append(topic, key, f"{key} {number}".encode())
+    log.flush()
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_order_is_kept_for_each_key(log: Log, subscribe: Callable[..., Consumer], topic: Topic) -> None:
+    fill(log, topic, 25)
+    records = collect(subscribe("readers", topic), 200)
+    for key in KEYS:
+        mine = [r for r in records if r.key == key]
+        assert [r.value.decode() for r in mine] == [f"{key} {n}" for n in range(25)]
+        assert len({r.position.partition for r in mine}) == 1
+        offsets = [r.position.offset for r in mine]
+        assert offsets == sorted(set(offsets))
+
+
+def test_a_durable_append_says_where_the_record_stands(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    positions = [log.append("risks", key, b"risk") for key in KEYS]
+    read = collect(subscribe("readers", "risks"), len(KEYS))
+    assert {r.key: r.position for r in read} == dict(zip(KEYS, positions, strict=True))
+
+
+def test_each_group_reads_everything(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    fill(log, "readings", 5)
+    one, other = subscribe("one", "readings"), subscribe("other", "readings")
+    assert {r.value for r in collect(one, 40)} == {r.value for r in collect(other, 40)}
+
+
+def test_a_group_goes_on_behind_what_it_committed(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    fill(log, "risks", 5)
+    first = subscribe("readers", "risks")
+    collect(first, 40, commit=True)
+    first.close()
+    fill(log, "risks", 1, start=5)
+    values = {r.value.decode() for r in collect(subscribe("readers", "risks"), 8)}
+    assert values == {f"{key} 5" for key in KEYS}
+
+
+def test_what_was_not_committed_comes_again(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    fill(log, "risks", 5)
+    first = subscribe("readers", "risks")
+    taken = collect(first, 40)
+    done = [r for r in taken if r.position.partition == taken[0].position.partition][:3]
+    first.commit(last_of(done))
+    first.close()
+    again = collect(subscribe("readers", "risks"), 37)
+    assert {r.position for r in again} == {r.position for r in taken} - {r.position for r in done}
+
+
+def test_lag_counts_what_is_not_committed(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    assert log.lag("readers", "frames") == 0
+    fill(log, "frames", 5)
+    assert log.lag("readers", "frames") == 40
+    consumer = subscribe("readers", "frames")
+    records = collect(consumer, 40)
+    assert log.lag("readers", "frames") == 40, "reading alone does nothing to the lag"
+    done = [r for r in records if r.position.partition == records[0].position.partition]
+    consumer.commit(last_of(done))
+    eventually(lambda: log.lag("readers", "frames") == 40 - len(done))
+    consumer.commit(last_of(records))
+    eventually(lambda: log.lag("readers", "frames") == 0)
+
+
+def test_seek_reads_again_from_there(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    for number in range(10):
+        log.append("risks", KEYS[0], str(number).encode())
+    consumer = subscribe("readers", "risks")
+    records = collect(consumer, 10, commit=True)
+    consumer.seek(records[4].position)
+    assert [r.value for r in collect(consumer, 6)] == [b"4", b"5", b"6", b"7", b"8", b"9"]
+
+
+def test_a_seek_right_after_the_assignment_holds(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    positions = [log.append("risks", KEYS[0], str(number).encode()) for number in range(10)]
+    consumer = subscribe("readers", "risks")
+    deadline = time.monotonic() + PATIENCE
+    while ("risks", positions[0].partition) not in consumer.assigned():
+        assert consumer.poll(100, 0.1) == [], "a poll in which the assignment changes returns nothing"
+        assert time.monotonic() < deadline
+    consumer.seek(positions[7])
+    assert [r.value for r in collect(consumer, 3)] == [b"7", b"8", b"9"]
+
+
+def test_large_messages(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    sizes = (1_000_000, 60_000, 3_000_000, 250_000)
+    for size in sizes:
+        log.append("frames", KEYS[0], os.urandom(16) * (size // 16))
+    log.flush()
+    records = collect(subscribe("readers", "frames"), len(sizes))
+    assert [len(r.value) for r in records] == [size // 16 * 16 for size in sizes]
+
+
+def test_a_message_that_is_too_large_is_refused(log: Log) -> None:
+    with pytest.raises(LogError, match="too large"):
+        log.append("frames", KEYS[0], bytes(MESSAGE_BYTES + 1))
+    assert log.lag("readers", "frames") == 0
+
+
+def test_two_members_share_the_partitions(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    one = subscribe("readers", "risks")
+    settle(one, partitions=4)
+    other = subscribe("readers", "risks")
+    settle(one, other, partitions=4)
+    fill(log, "risks", 10)
+    records = collect(one, 80, other)
+    assert len({r.position for r in records}) == 80, "no record came to both"
+    one.commit([r.position for r in records if (r.position.topic, r.position.partition) in one.assigned()][-1:])
+
+
+def test_a_member_that_leaves_is_replaced(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    one, other = subscribe("readers", "risks"), subscribe("readers", "risks")
+    settle(one, other, partitions=4)
+    other.close()
+    fill(log, "risks", 10)
+    assert len({r.position for r in collect(one, 80)}) == 80
+
+
+def test_a_commit_is_refused_once_another_member_has_taken_over(
+    log: Log, subscribe: Callable[..., Consumer], settings: LogSettings, opened: ExitStack
+) -> None:
+    fill(log, "risks", 3)
+    one = subscribe("readers", "risks")
+    taken = collect(one, 24)
+    elsewhere = open_log(settings)
+    opened.callback(elsewhere.close)
+    other = elsewhere.subscribe("readers", ["risks"])
+    opened.callback(other.close)
+    settle_dropping(one, other)
+    lost = [r for r in taken if (r.position.topic, r.position.partition) in other.assigned()]
+    assert lost
+    with pytest.raises(LogFencedError):
+        one.commit(last_of(lost))
+    again = collect(other, len(lost))
+    assert {r.position for r in again} == {r.position for r in lost}
+
+
+def settle_dropping(*consumers: Consumer) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not all(c.assigned() for c in consumers):
+        for consumer in consumers:
+            consumer.poll(1, 0.05) if not consumer.assigned() else consumer.poll(0, 0.05)
+        assert time.monotonic() < deadline
+
+
+def test_a_slow_member_keeps_its_partitions(log: Log, subscribe: Callable[..., Consumer]) -> None:
+    """Work that lasts longer than a dead member is waited for."""
+    fill(log, "risks", 1)
+    slow = subscribe("readers", "risks")
+    records = collect(slow, 8)
+    other = subscribe("readers", "risks")
+    working_until = time.monotonic() + 5
+    while time.monotonic() < working_until:
+        assert other.poll(100, 0.2) == []
+    slow.commit(last_of(records))
+
+
+def _consume_until_killed(settings: LogSettings, group: str, started: Event) -> None:
+    consumer = open_log(settings).subscribe(group, ["risks"])
+    while True:
+        if consumer.poll(100, 0.1):
+            started.set()
+
+
+def test_a_killed_member_is_replaced_within_five_seconds(settings: LogSettings, log: Log, opened: ExitStack) -> None:
+    if settings.url != "embedded:":
+        pytest.skip("a broker takes its session timeout; the promise is the embedded log's")
+    fill(log, "risks", 5)
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    member = context.Process(target=_consume_until_killed, args=(settings, "readers", started))
+    member.start()
+    assert started.wait(PATIENCE)
+    other = log.subscribe("readers", ["risks"])
+    opened.callback(other.close)
+    assert member.pid is not None
+    os.kill(member.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    member.join()
+    assert len({r.position for r in collect(other, 40)}) == 40
+    assert time.monotonic() - killed < 5
+
+
+def _append_until_killed(settings: LogSettings, started: Event, written: str) -> None:
+    log = open_log(settings)
+    with open(written, "a", buffering=1) as file:  # noqa: PTH123 - one line for each acknowledged record
+        number = 0
+        while True:
+            log.append("risks", KEYS[number % 8], str(number).encode())
+            file.write(f"{number}\n")
+            number += 1
+            if number == 50:
+                started.set()
+
+
+def test_what_was_acknowledged_survives_a_kill_of_the_writer(
+    settings: LogSettings, log: Log, subscribe: Callable[..., Consumer], tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    written = tmp_path / "written"
+    writer = context.Process(target=_append_until_killed, args=(settings, started, str(written)))
+    writer.start()
+    assert started.wait(PATIENCE)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    acknowledged = {int(line) for line in written.read_text().split("\n") if line}
+    assert len(acknowledged) >= 50
+    consumer = subscribe("readers", "risks")
+    found: list[int] = []
+    deadline = time.monotonic() + PATIENCE
+    while not acknowledged <= set(found):
+        assert time.monotonic() < deadline
+        found += [int(r.value) for r in consumer.poll(100, 0.2)]
+    assert len(found) == len(set(found))
+
+
+def test_another_scheme_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="log.url"):
+        open_log(LogSettings(url="redis://localhost"))
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
