@@ -19,6 +19,7 @@ from sqlmodel import Field, Session, SQLModel, col, or_, select
 from rules.errors import ClauseError
 from rules.limits import CarriedLimit, Limit, read_limits
 from stream.database import UtcDateTime, reading
+from stream.messages import utc_now
 
 Kind = Literal["national", "supplement"]
 State = Literal["DRAFT", "REVIEWED", "PUBLISHED", "SUPERSEDED", "REPEALED"]
@@ -198,24 +199,20 @@ def in_force(engine: Engine, mine: str, at: datetime) -> list[Provision]:
 
     At most one version of each clause, in the order of code and number.
     """
+    condition = (col(ClauseVersion.effective_from) <= at) & or_(
+        col(ClauseVersion.effective_to).is_(None), col(ClauseVersion.effective_to) > at
+    )
     with reading(engine) as session:
-        rows = session.exec(
-            select(ClauseVersion, Clause, CodeEdition)
-            .join(Clause, col(Clause.id) == col(ClauseVersion.clause_id))
-            .join(
-                CodeEdition,
-                (col(CodeEdition.code) == col(Clause.code)) & (col(CodeEdition.edition) == col(ClauseVersion.edition)),
-            )
-            .where(
-                ClauseVersion.state == "PUBLISHED",
-                col(ClauseVersion.effective_from) <= at,
-                or_(col(ClauseVersion.effective_to).is_(None), col(ClauseVersion.effective_to) > at),
-                or_(col(CodeEdition.mine).is_(None), col(CodeEdition.mine) == mine),
-            )
-            .order_by(col(Clause.code), col(Clause.sort_key), col(ClauseVersion.version))
-        ).all()
-    latest = {clause.id: provision(version, clause, edition, at) for version, clause, edition in rows}
-    return list(latest.values())
+        found = _found(session, _published(mine) & condition, at)
+    latest = {p.clause_id: p for p in found}
+    return sorted(latest.values(), key=lambda p: (p.code, p.sort_key))
+
+
+def published(engine: Engine, mine: str) -> list[Provision]:
+    """Every version ever published for the mine, ended ones with them; their dates say when each was in force."""
+    with reading(engine) as session:
+        found = _found(session, _published(mine), utc_now())
+    return sorted(found, key=lambda p: (p.code, p.sort_key, p.version))
 
 
 def limits_in_force(provisions: list[Provision]) -> tuple[CarriedLimit, ...]:
@@ -301,6 +298,11 @@ def provision(version: ClauseVersion, clause: Clause, edition: CodeEdition, at: 
         approver=version.approver,
         published_at=version.published_at,
     )
+
+
+def _published(mine: str) -> Any:
+    owned = or_(col(CodeEdition.mine).is_(None), col(CodeEdition.mine) == mine)
+    return (col(ClauseVersion.state) == "PUBLISHED") & owned
 
 
 def _found(session: Session, condition: Any, at: datetime) -> list[Provision]:

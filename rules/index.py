@@ -1,0 +1,129 @@
+"""Clauses made searchable: lexical rows and dense vectors in both languages, and the scores of a text against them."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from sqlalchemy import Engine
+
+from rules.clause import Provision
+from rules.embedding import Embedder, Vector, store, stored
+from rules.errors import EmbeddingError
+from rules.lexical import LexicalIndex, RowCache
+from rules.synonyms import Synonyms
+
+LANGUAGES = ("zh", "en")
+INLINE = 16
+"""So few new texts are embedded at once; more are done in the background while lexical search goes on."""
+_BATCH = 64
+_logger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One value a clause: the cosines of words and of meaning, and both fused (0..1)."""
+
+    fused: Vector
+    lexical: Vector
+    dense: Vector
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the two kinds of likeness make one score in a language. ``base`` is the dense cosine of unrelated texts."""
+
+    dense: float
+    base: float
+
+
+WEIGHTS: dict[str, Weights] = {"zh": Weights(dense=0.25, base=0.2), "en": Weights(dense=0.6, base=0.1)}
+
+
+class Index:
+    """An immutable list of provisions, found by words at once, and by meaning as soon as their vectors are there."""
+
+    def __init__(
+        self,
+        provisions: Sequence[Provision],
+        engine: Engine,
+        embedders: Mapping[str, Embedder],
+        synonyms: Synonyms,
+        cache: RowCache,
+    ) -> None:
+        self.provisions = tuple(provisions)
+        self.synonyms = synonyms
+        self._engine = engine
+        self._embedders = embedders
+        self._lexical = {
+            language: LexicalIndex([lexical_text(p, language) for p in self.provisions], synonyms, cache)
+            for language in LANGUAGES
+        }
+        self._passages = {language: [passage(p, language) for p in self.provisions] for language in LANGUAGES}
+        self._dense: dict[str, Vector] = {}
+        self._done = threading.Event()
+        self._embed_or_start()
+
+    def scores(self, text: str, language: str) -> Scores:
+        """The scores of every provision for that text. Raises EmbeddingError where the model cannot be loaded."""
+        lexical = self._lexical[language].scores(text)
+        matrix = self._dense.get(language)
+        if matrix is None or not len(self.provisions):
+            return Scores(lexical, lexical, np.zeros_like(lexical))
+        dense = matrix @ self._embedders[language].encode([text])[0]
+        weights = WEIGHTS[language]
+        meaning = np.clip((dense - weights.base) / (1 - weights.base), 0, 1)
+        fused = (1 - weights.dense) * lexical + weights.dense * meaning
+        return Scores(fused.astype(np.float32), lexical, dense.astype(np.float32))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until every text is embedded; answers whether it is."""
+        return self._done.wait(timeout)
+
+    def _embed_or_start(self) -> None:
+        missing = {language: self._missing(language) for language in LANGUAGES}
+        if sum(len(texts) for texts in missing.values()) <= INLINE:
+            self._embed(missing)
+        else:
+            threading.Thread(target=self._embed, args=(missing,), name="embedding", daemon=True).start()
+
+    def _missing(self, language: str) -> list[str]:
+        texts = list(dict.fromkeys(t for t in self._passages[language] if t))
+        known = stored(self._engine, self._embedders[language], texts)
+        return [t for t in texts if t not in known]
+
+    def _embed(self, missing: dict[str, list[str]]) -> None:
+        try:
+            for language in LANGUAGES:
+                embedder, texts = self._embedders[language], missing[language]
+                for start in range(0, len(texts), _BATCH):
+                    store(self._engine, embedder, texts[start : start + _BATCH])
+                self._dense[language] = self._matrix(language)
+        except EmbeddingError as error:
+            _logger.error("searching by words alone", reason=str(error))
+        finally:
+            self._done.set()
+
+    def _matrix(self, language: str) -> Vector:
+        texts = self._passages[language]
+        vectors = stored(self._engine, self._embedders[language], list({t for t in texts if t}))
+        size = len(next(iter(vectors.values()))) if vectors else 1
+        empty = np.zeros(size, np.float32)
+        return np.stack([vectors.get(t, empty) for t in texts]) if texts else np.zeros((0, size), np.float32)
+
+
+def lexical_text(provision: Provision, language: str) -> str:
+    """The words that a clause is found by: headings, title twice, text; in the other language where it has none."""
+    content = provision.content
+    headings = content.heading_zh if language == "zh" else content.heading_en
+    title = provision.title(language)
+    return "\n".join((*headings, title, title, provision.text(language)))
+
+
+def passage(provision: Provision, language: str) -> str:
+    """What of a clause is embedded: title and text in that language; empty where the model could not read it."""
+    content = provision.content
+    if language == "en" and not content.text_en:
+        return ""
+    return f"{provision.title(language)}\n{provision.text(language)}".strip()[:2000]

@@ -1,0 +1,235 @@
+"""From a risk to the clauses that govern it: bindings first, then likeness of words and meaning; or nothing at all.
+
+Only what is in force at the time and place is ever found. Where nothing reaches the floor, the answer is empty, and
+the document goes to a person.
+"""
+
+import re
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Engine
+
+from rules.clause import Provision, change_counter, published
+from rules.embedding import open_embedders
+from rules.index import Index, Scores
+from rules.lexical import RowCache
+from rules.limits import PLACE_KINDS
+from rules.settings import MatcherSettings
+from rules.synonyms import bundled_synonyms
+from stream.catalogue import RISK_TYPES
+from stream.errors import ConfigurationError
+from stream.messages import Risk, utc_now
+from stream.site import load_site
+
+FLOORS = {"zh": 0.12, "en": 0.22}
+"""Below these scores no clause counts as found; set so that three in four unrelated texts stay empty."""
+_HAN = re.compile(r"[㐀-鿿]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A clause version in force that was found, with its scores (0..1) and why it is there.
+
+    ``bound``: it names this hazard or set the broken limit; otherwise it was found by its words and meaning.
+    """
+
+    clause_id: str
+    version_id: str
+    code: str
+    edition: str
+    number: str
+    kind: str
+    code_title_zh: str
+    code_title_en: str
+    title_zh: str
+    title_en: str
+    text_zh: str
+    text_en: str
+    score: float
+    dense: float
+    lexical: float
+    bound: bool
+    reason_zh: str
+    reason_en: str
+
+    def reason(self, language: str) -> str:
+        """Why the clause was found, in that language (zh or en)."""
+        return self.reason_zh if language == "zh" else self.reason_en
+
+
+class Matcher:
+    """Finds clauses for one mine. Safe to use from several threads; an edit is found from its commit on."""
+
+    def __init__(self, engine: Engine, mine: str, settings: MatcherSettings) -> None:
+        self._engine = engine
+        self._mine = mine
+        self._settings = settings
+        self._embedders = open_embedders(settings.model)
+        self._cache = RowCache()
+        self._lock = threading.Lock()
+        self._index: Index | None = None
+        self._counter = -1
+
+    def match(self, risk: Risk, at: datetime) -> list[Match]:
+        """The clauses in force at ``at`` for that risk: those bound to it, then those found, best first; maybe none."""
+        index = self.index()
+        kind = self._place_kind(risk.place)
+        queries = risk_queries(risk, kind)
+        scores = {language: index.scores(text, language) for language, text in queries.items()}
+        allowed = [i for i, p in enumerate(index.provisions) if holds_at(p, at)]
+        bound = [i for i in allowed if binding(index.provisions[i], risk, kind)]
+        found = self._above(scores, [i for i in allowed if i not in set(bound)])
+        matches = [_bound_match(index.provisions[i], risk, *_best(scores, i)) for i in bound]
+        matches.sort(key=lambda m: -m.score)
+        shared = {language: index.synonyms.find(text) for language, text in queries.items()}
+        matches += [found_match(index, i, language, scores[language], shared[language]) for i, language in found]
+        return matches[: max(self._settings.top, sum(m.score == 1.0 for m in matches))]
+
+    def search(
+        self,
+        text: str,
+        language: str = "",
+        top: int | None = None,
+        codes: Collection[str] = (),
+        at: datetime | None = None,
+    ) -> list[Match]:
+        """The clauses in force at ``at`` (now) whose words and meaning are like ``text``; empty below the floor.
+
+        ``language`` is zh or en, by default the text's own; ``codes`` restricts the search to these.
+        """
+        language = language or language_of(text)
+        index, moment = self.index(), at or utc_now()
+        scores = {language: index.scores(text, language)}
+        allowed = [i for i, p in enumerate(index.provisions) if holds_at(p, moment) and (not codes or p.code in codes)]
+        shared = index.synonyms.find(text)
+        found = self._above(scores, allowed)[: top or self._settings.top]
+        return [found_match(index, i, language, scores[language], shared) for i, _ in found]
+
+    def index(self) -> Index:
+        """The index over all that is published for this mine, built anew when the code book has changed."""
+        counter = change_counter(self._engine)
+        with self._lock:
+            if self._index is None or counter != self._counter:
+                provisions = published(self._engine, self._mine)
+                self._index = Index(provisions, self._engine, self._embedders, bundled_synonyms(), self._cache)
+                self._counter = counter
+            return self._index
+
+    def _above(self, scores: dict[str, Scores], allowed: list[int]) -> list[tuple[int, str]]:
+        """Those of ``allowed`` that reach the floor, best first, with the language in which they do best."""
+        best: dict[int, tuple[float, str]] = {}
+        for language, values in scores.items():
+            floor = FLOORS[language] if self._settings.floor is None else self._settings.floor
+            for i in ranked(values, allowed, floor):
+                best[i] = max(best.get(i, (0.0, "")), (float(values.fused[i]), language))
+        return [(i, language) for i, (_, language) in sorted(best.items(), key=lambda e: (-e[1][0], e[0]))]
+
+    def _place_kind(self, place: str) -> str:
+        try:
+            found = load_site(self._engine, self._mine)[1].place(place)
+        except ConfigurationError:
+            return ""
+        return found.kind if found else ""
+
+
+def ranked(scores: Scores, allowed: Iterable[int], floor: float) -> list[int]:
+    """Those of ``allowed`` whose fused score reaches the floor, best first."""
+    rows = np.fromiter(allowed, np.int64)
+    rows = rows[scores.fused[rows] >= floor] if len(rows) else rows
+    return [int(i) for i in rows[np.argsort(-scores.fused[rows], kind="stable")]]
+
+
+def holds_at(provision: Provision, at: datetime) -> bool:
+    """Whether the published version is in force at that time."""
+    begin, end = provision.content.effective_from, provision.content.effective_to
+    return begin is not None and begin <= at and (end is None or at < end)
+
+
+def binding(provision: Provision, risk: Risk, place_kind: str) -> bool:
+    """Whether the clause set the limit of that risk, or is tagged with its hazard and meant for that kind of place."""
+    if provision.clause_id in risk.clauses:
+        return True
+    if risk.type not in provision.content.hazards:
+        return False
+    limits = [li for li in provision.content.limits if li.quantity == RISK_TYPES[risk.type].quantity]
+    return not limits or any(li.holds_at(place_kind) for li in limits)
+
+
+def risk_queries(risk: Risk, place_kind: str) -> dict[str, str]:
+    """What is searched for, by language: the hazard's name, the kind of place, what was measured, a person's note."""
+    note = risk.note.strip()
+    spoken = language_of(note) if note else ""
+    if risk.type == "hand-raised" and note:
+        return {spoken: note}
+    kind = RISK_TYPES.get(risk.type)
+    names = {"zh": kind.zh, "en": kind.en} if kind else {"zh": risk.type, "en": risk.type}
+    place = dict(zip(("zh", "en"), PLACE_KINDS.get(place_kind, ("", "")), strict=True))
+    measured = " ".join(f"{m.value:g} {m.unit}" for m in risk.measured)
+    return {
+        language: " ".join(filter(None, (names[language], place[language], measured, note * (spoken == language))))
+        for language in ("zh", "en")
+    }
+
+
+def language_of(text: str) -> str:
+    """``zh`` where the text has Chinese characters, else ``en``."""
+    return "zh" if _HAN.search(text) else "en"
+
+
+def found_match(index: Index, row: int, language: str, scores: Scores, named: list[str]) -> Match:
+    """The provision in that row as a match found by its words and meaning."""
+    provision = index.provisions[row]
+    spoken = set(index.synonyms.find(f"{provision.title(language)} {provision.text(language)}"))
+    shared = [index.synonyms[i] for i in dict.fromkeys(named) if i in spoken][:4]
+    zh = "、".join(c.name("zh") or c.name("en") for c in shared)
+    en = ", ".join(c.name("en") or c.name("zh") for c in shared)
+    likeness = f"{scores.lexical[row]:.2f} / {scores.dense[row]:.2f}"
+    return _match(
+        provision, scores, row, bound=False, score=float(scores.fused[row]),
+        reason_zh=f"按用词和含义检索（{likeness}）" + (f"：{zh}" if zh else ""),
+        reason_en=f"Found by words and meaning ({likeness})" + (f": {en}" if en else ""),
+    )  # fmt: skip
+
+
+def _bound_match(provision: Provision, risk: Risk, scores: Scores, row: int) -> Match:
+    if provision.clause_id in risk.clauses:
+        score, zh, en = 1.0, "该条款规定了被突破的限值", "This clause sets the limit that was broken"
+    else:
+        kind = RISK_TYPES[risk.type]
+        score = 0.5 + 0.49 * float(np.clip(scores.fused[row], 0, 1))
+        zh, en = f"该条款标注为适用于“{kind.zh}”", f'This clause is tagged as governing "{kind.en}"'
+    return _match(provision, scores, row, bound=True, score=score, reason_zh=zh, reason_en=en)
+
+
+def _best(scores: dict[str, Scores], row: int) -> tuple[Scores, int]:
+    return max(scores.values(), key=lambda s: float(s.fused[row])), row
+
+
+def _match(
+    provision: Provision, scores: Scores, row: int, *, bound: bool, score: float, reason_zh: str, reason_en: str
+) -> Match:
+    content = provision.content
+    return Match(
+        clause_id=provision.clause_id,
+        version_id=provision.version_id,
+        code=provision.code,
+        edition=provision.edition,
+        number=provision.number,
+        kind=provision.kind,
+        code_title_zh=provision.code_title_zh,
+        code_title_en=provision.code_title_en,
+        title_zh=content.title_zh,
+        title_en=content.title_en,
+        text_zh=content.text_zh,
+        text_en=content.text_en,
+        score=round(score, 4),
+        dense=round(float(scores.dense[row]), 4),
+        lexical=round(float(scores.lexical[row]), 4),
+        bound=bound,
+        reason_zh=reason_zh,
+        reason_en=reason_en,
+    )

@@ -1,0 +1,94 @@
+"""The trade's words: what means the same in both languages, in the code and at the face, and what belongs to it.
+
+``synonyms.toml`` lists concepts. ``zh`` and ``en`` are words for one and the same thing; ``implies`` names concepts
+that a mention of this one brings with it (a lighter is an ignition source). Scopes tell the kinds of mine apart.
+"""
+
+import re
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rules.errors import ClauseError
+
+_FILE = Path(__file__).with_name("synonyms.toml")
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing under all its names; the first name of each language is the one that codes use."""
+
+    id: str
+    zh: tuple[str, ...]
+    en: tuple[str, ...]
+    implies: tuple[str, ...] = ()
+
+    def name(self, language: str) -> str:
+        """The name that codes use."""
+        names = self.zh if language == "zh" else self.en
+        return names[0] if names else ""
+
+
+class Synonyms:
+    """Finds concepts in text: the longest names first, no part of the text twice."""
+
+    def __init__(self, concepts: tuple[Concept, ...]) -> None:
+        self._concepts = {c.id: c for c in concepts}
+        self._of: dict[str, list[str]] = {}
+        for concept in concepts:
+            if missing := [i for i in concept.implies if i not in self._concepts]:
+                raise ClauseError(f"The concept {concept.id} implies {', '.join(missing)}, which is not listed.")
+            for name in (*concept.zh, *concept.en):
+                self._of.setdefault(normalised(name), []).append(concept.id)
+        longest = sorted(self._of, key=len, reverse=True)
+        self._pattern = re.compile("|".join(_pattern(name) for name in longest)) if longest else None
+
+    def find(self, text: str) -> list[str]:
+        """Ids of the concepts that the text names, in its order, each as often as it is named."""
+        if self._pattern is None:
+            return []
+        found = (m.group().strip() for m in self._pattern.finditer(normalised(text)))
+        return [identity for name in found for identity in self._of.get(name) or self._of.get(name.rstrip("s"), [])]
+
+    def implied(self, identities: list[str]) -> list[str]:
+        """Ids of the concepts that those bring with them, one step on."""
+        return [i for identity in identities for i in self._concepts[identity].implies]
+
+    def __getitem__(self, identity: str) -> Concept:
+        return self._concepts[identity]
+
+    def __len__(self) -> int:
+        return len(self._concepts)
+
+
+def normalised(text: str) -> str:
+    """Text for comparing: full-width forms made narrow, lower case."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def read_synonyms(path: Path) -> Synonyms:
+    """The concepts in that TOML file. Raises ClauseError that says what does not fit."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Synonyms(
+            tuple(
+                Concept(identity, tuple(row.get("zh", ())), tuple(row.get("en", ())), tuple(row.get("implies", ())))
+                for identity, row in data.items()
+            )
+        )
+    except (OSError, ValueError, AttributeError) as error:
+        raise ClauseError(f"The synonyms in {path} cannot be read: {error}.") from error
+
+
+@cache
+def bundled_synonyms() -> Synonyms:
+    """The concepts that ship with the product."""
+    return read_synonyms(_FILE)
+
+
+def _pattern(name: str) -> str:
+    """Chinese names match anywhere, others as whole words with a plural s."""
+    escaped = re.escape(name)
+    return rf"\b{escaped}s?\b" if name[0].isascii() else escaped
