@@ -87,10 +87,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("hold_seconds is below zero")
         if risk_type_of(self.quantity, self.comparison) is None:
             raise ValueError(f"no risk type stands for {self.quantity} {self.comparison}")
-        if not self.places or (unknown := [p for p in self.places if p not in PLACE_KINDS]):
-            raise ValueError(
-                f"kinds of place {', '.join(unknown) or 'missing'}: write some of {', '.join(PLACE_KINDS)}"
-            )
+        unknown = [p for p in self.places if p not in PLACE_KINDS]
+        if unknown or not self.places:
+            named = ", ".join(unknown) or "none"
+            raise ValueError(f"places are {named}: write some of {', '.join(PLACE_KINDS)}")
 
     @property
     def upper(self) -> bool:
