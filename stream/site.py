@@ -225,13 +225,20 @@ def load_site(engine: Engine, mine: str) -> tuple[int, Site]:
 
 
 def safe_url(url: str) -> str:
-    """``url`` without user name, password and query, fit for logs and screens."""
-    parts = urlsplit(url)
-    if not parts.scheme or not parts.netloc:
+    """``url`` without user name, password and query, fit for logs and screens; of a file its name alone."""
+    if "://" not in url:
         return Path(url).name or url
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
+    # A password may hold any sign, also unescaped ones that end an authority: nothing up to the last @ is shown.
+    scheme, _, rest = url.partition("://")
+    try:
+        parts = urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")
+        port = f":{parts.port}" if parts.port else ""
+        host = parts.hostname or ""
+    except ValueError:
+        return "(an address that cannot be read)"
+    if not parts.netloc:
+        return Path(parts.path).name
+    return urlunsplit((parts.scheme, f"[{host}]{port}" if ":" in host else host + port, parts.path, "", ""))
 
 
 def _crosses_itself(polygon: tuple[tuple[float, float], ...]) -> bool:
