@@ -11,13 +11,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.decode import Picture
 from vision.settings import MotionSettings
 
 Grey = NDArray[np.uint8]
 Reason = Literal["first", "motion", "linger", "scan", "still"]
 
-WIDTH, HEIGHT = 96, 54
+WIDTH, HEIGHT = 80, 45
 """Points of the grey picture that frames are compared on: a person of 3 % of the picture's width still covers some."""
 
 
@@ -37,10 +36,9 @@ class Passage(NamedTuple):
     state: MotionState
 
 
-def small_grey(picture: Picture) -> Grey:
-    """The picture in grey on the grid that frames are compared on, [HEIGHT, WIDTH]."""
-    small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+def small_grey(thumbnail: Grey) -> Grey:
+    """A small grey picture of any size on the grid that frames are compared on, [HEIGHT, WIDTH]."""
+    return np.asarray(cv2.resize(thumbnail, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def moved_share(before: Grey, now: Grey, level: int) -> float:
