@@ -56,7 +56,7 @@ missing() {
 
 java_package() {
     for name in openjdk-21-jre-headless openjdk-17-jre-headless openjdk-25-jre-headless; do
-        apt-cache show "$name" >/dev/null 2>&1 && { echo "$name"; return; }
+        apt-cache policy "$name" 2>/dev/null | grep -q 'Candidate: [0-9]' && { echo "$name"; return; }
     done
     echo default-jre-headless
 }
