@@ -150,8 +150,8 @@ def sort_key(number: str) -> str:
 
 def clause_id(code: str, number: str) -> str:
     """The id of the clause with that number. Raises ClauseError where code or number cannot be one."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", code):
-        raise ClauseError(f"{code!r} cannot name a code: write lower-case letters, digits and hyphens.")
+    if not re.fullmatch(r"\w[\w.\-]{0,62}", code):
+        raise ClauseError(f"{code!r} cannot name a code: write letters, digits, hyphens and dots, 63 at most.")
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z.\-()]{0,62}", number):
         raise ClauseError(
             f"{number!r} cannot number a clause of {code}: write for instance 374, 374-1, 5.2.1 or 172(2)."

@@ -3,7 +3,7 @@
 The shape of such a file (either language of a title or text may be missing)::
 
     [code]
-    id = "cn-coal"                       # lower-case letters, digits, hyphens
+    id = "cn-coal"                       # letters, digits, hyphens, dots
     kind = "national"                    # or "supplement", which belongs to one mine
     edition = "2016"
     title = { zh = "煤矿安全规程", en = "Coal Mine Safety Regulation" }

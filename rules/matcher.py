@@ -7,7 +7,7 @@ the document goes to a person.
 import re
 import threading
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import numpy as np
@@ -56,9 +56,18 @@ class Match:
     reason_zh: str
     reason_en: str
 
-    def reason(self, language: str) -> str:
-        """Why the clause was found, in that language (zh or en)."""
-        return self.reason_zh if language == "zh" else self.reason_en
+    @property
+    def reason(self) -> str:
+        """Why the clause was found, in English."""
+        return self.reason_en
+
+    def title(self, language: str) -> str:
+        """The title in ``language`` (zh or en), else in the other one."""
+        return (self.title_zh or self.title_en) if language == "zh" else (self.title_en or self.title_zh)
+
+    def as_dict(self) -> dict[str, object]:
+        """Every field by name, fit for JSON."""
+        return asdict(self)
 
 
 class Matcher:
@@ -92,7 +101,7 @@ class Matcher:
     def search(
         self,
         text: str,
-        language: str = "",
+        language: str | None = None,
         top: int | None = None,
         codes: Collection[str] = (),
         at: datetime | None = None,
