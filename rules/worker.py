@@ -204,7 +204,7 @@ def _read_at(item: Item) -> datetime:
 def run_limits(
     stop: threading.Event, *, settings: RulesSettings, log_settings: LogSettings, database_url: str, mine: str
 ) -> None:
-    """Run the stage until ``stop`` is set. Raises ConfigurationError, DatabaseError or LogError where it cannot start."""
+    """Run the stage until ``stop`` is set. Raises a MinewatchError where database, site or log cannot be opened."""
     engine = open_database(database_url)
     log = open_log(log_settings)
     try:
