@@ -24,13 +24,19 @@ from stream.errors import ConfigurationError, MinewatchError
 from stream.site import Site, store_site
 
 app = typer.Typer(
-    name="minewatch", help="The safety lamp of a mine's control room.", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+    name="minewatch",
+    help="The safety lamp of a mine's control room.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
 )
 app.add_typer(cli_clauses.app, name="clauses")
 app.add_typer(cli_vision.app, name="vision")
 cli_keeping.register(app)
 
-LogLevel = Annotated[str, typer.Option("--log-level", envvar="MINEWATCH_LOG_LEVEL", help="debug, info, warning or error.")]
+LogLevel = Annotated[
+    str, typer.Option("--log-level", envvar="MINEWATCH_LOG_LEVEL", help="debug, info, warning or error.")
+]
 _ENVIRONMENT_OF_OTHERS = ("MINEWATCH_DATA", "MINEWATCH_CONFIG", "MINEWATCH_LOG_LEVEL")
 
 
@@ -74,7 +80,9 @@ def run(
 ) -> None:
     """Run a mine as its configuration says."""
     if config is None:
-        raise ConfigurationError(f"There is no configuration: name one with --config, for instance a copy of {SAMPLES / 'minewatch.toml'}.")
+        raise ConfigurationError(
+            f"There is no configuration: name one with --config, for instance a copy of {SAMPLES / 'minewatch.toml'}."
+        )
     settings = load(config, context.obj, data)
     site = settings.site()
     stages = wanted(_stages(only), headless=False, site=site)
@@ -97,7 +105,9 @@ def watch(
     sources: Annotated[list[str], typer.Argument(help="Video files, folders of pictures or camera URLs.")],
     *,
     zones: Annotated[Path | None, typer.Option("--zones", help="TOML file of [[zones]].")] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
+    ] = None,
     seconds: Seconds = None,
     as_json: Json = False,
     config: Config = None,
@@ -112,7 +122,7 @@ def watch(
     bad = _check_sources(site, stages)
     installation = open_installation(settings, folder, "watch")
     store_site(installation.engine, site, "watch")
-    cli_clauses.publish_samples(installation.engine)
+    cli_clauses.publish_samples(installation.engine, site.mine, supplement=False)
     result = _operate(installation, site, Plan(stages, seconds, until_drained=True), context)
     show(result, as_json=as_json)
     if not as_json:
@@ -159,14 +169,16 @@ def _check_sources(site: Site, stages: tuple[str, ...]) -> list[str]:
 
 
 def _welcome(installation: Installation) -> None:
-    from console.auth import ensure_first_admin
+    from console.accounts import ensure_first_admin
 
     web = installation.settings.console
     first = ensure_first_admin(installation.engine, installation.settings.mine)
     address = f"{'https' if web.tls_certificate else 'http'}://{web.host}:{web.port}/"
     err.print(f"The console is at [bold]{address}[/bold]", highlight=False)
     if first is not None:
-        err.print(f"Sign in as [bold]{first[0]}[/bold] with the one-time password [bold]{first[1]}[/bold]", highlight=False)
+        err.print(
+            f"Sign in as [bold]{first[0]}[/bold] with the one-time password [bold]{first[1]}[/bold]", highlight=False
+        )
 
 
 def _operate(installation: Installation, site: Site, plan: Plan, context: typer.Context) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from console.installation import Installation, open_installation
 from console.settings import load
 from disposal.policy import activate_for_demo
-from rules.codebook import publish_codebook
+from console.cli_clauses import publish_samples
 from stream.errors import ConfigurationError
 from stream.site import store_site
 
@@ -30,13 +30,15 @@ def demo_installation(data: Path, environment: Mapping[str, str]) -> Iterator[In
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigurationError(f"Another demonstration runs in {folder}: stop it, or name another folder with --data.") from error
+            raise ConfigurationError(
+                f"Another demonstration runs in {folder}: stop it, or name another folder with --data."
+            ) from error
         if folder.exists():
             shutil.rmtree(folder)
         settings = load(SAMPLES / "minewatch.toml", environment, folder)
         installation = open_installation(settings, folder, "demo")
         store_site(installation.engine, settings.site(), "demo")
-        publish_codebook(installation.engine, SAMPLES / "codebook", mine=settings.mine)
+        publish_samples(installation.engine, settings.mine, supplement=True)
         activate_for_demo(installation.engine, settings.mine)
         yield installation
 
@@ -50,4 +52,6 @@ def _refuse_site(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         kind = "unknown"
     if kind != "demo":
-        raise ConfigurationError(f"{folder} holds something else than a demonstration: move it away, or name another folder with --data.")
+        raise ConfigurationError(
+            f"{folder} holds something else than a demonstration: move it away, or name another folder with --data."
+        )

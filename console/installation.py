@@ -41,14 +41,16 @@ def open_installation(settings: Settings, data: Path, kind: Kind) -> Installatio
     return Installation(settings, data, engine, open_evidence(settings.evidence.url))
 
 
-def at_hand(settings: Settings, data: Path) -> Installation:
-    """The installation in ``data`` of whatever kind it is (a new folder becomes a site): for commands that work beside it."""
+def kind_of(data: Path) -> Kind:
+    """What the folder says that it holds; one that says nothing is, or becomes, a site."""
     marker = data / _MARKER
-    kind: Kind = "site"
-    if marker.exists():
-        found = _read(marker)[0]
-        kind = "demo" if found == "demo" else "watch" if found == "watch" else "site"
-    return open_installation(settings, data, kind)
+    found = _read(marker)[0] if marker.exists() else "site"
+    return "demo" if found == "demo" else "watch" if found == "watch" else "site"
+
+
+def at_hand(settings: Settings, data: Path) -> Installation:
+    """The installation in ``data`` of whatever kind it is: for commands that work beside a running one."""
+    return open_installation(settings, data, kind_of(data))
 
 
 def claim(data: Path, kind: Kind) -> None:
@@ -61,9 +63,13 @@ def claim(data: Path, kind: Kind) -> None:
         else:
             _mark(marker, kind)
         if not os.access(data, os.W_OK):
-            raise ConfigurationError(f"The data folder {data} is read-only: make it writable or name another with --data.")
+            raise ConfigurationError(
+                f"The data folder {data} is read-only: make it writable or name another with --data."
+            )
     except OSError as error:
-        raise ConfigurationError(f"The data folder {data} cannot be used: {error.strerror}. Make it writable or name another with --data.") from error
+        raise ConfigurationError(
+            f"The data folder {data} cannot be used: {error.strerror}. Make it writable or name another with --data."
+        ) from error
 
 
 def _read(marker: Path) -> tuple[str, int]:
@@ -71,18 +77,26 @@ def _read(marker: Path) -> tuple[str, int]:
         found = json.loads(marker.read_text(encoding="utf-8"))
         return str(found["kind"]), int(found["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{marker} is damaged: restore the data folder from a backup, or name another with --data.") from error
+        raise ConfigurationError(
+            f"{marker} is damaged: restore the data folder from a backup, or name another with --data."
+        ) from error
 
 
 def _check(marker: Path, kind: Kind) -> None:
     found_kind, found_format = _read(marker)
     if found_format != _FORMAT:
-        raise ConfigurationError(f"The data folder {marker.parent} has format {found_format}, this release works with {_FORMAT}: use a newer release.")
+        raise ConfigurationError(
+            f"The data folder {marker.parent} has format {found_format}, this release works with {_FORMAT}: use a newer release."
+        )
     if found_kind != kind:
-        raise ConfigurationError(f"The data folder {marker.parent} holds a {found_kind}, and this is a {kind}: name another folder with --data.")
+        raise ConfigurationError(
+            f"The data folder {marker.parent} holds a {found_kind}, and this is a {kind}: name another folder with --data."
+        )
 
 
 def _mark(marker: Path, kind: Kind) -> None:
     if (marker.parent / "minewatch.db").exists():
-        raise ConfigurationError(f"The data folder {marker.parent} holds a database but no {_MARKER}: restore that file, or name another folder with --data.")
+        raise ConfigurationError(
+            f"The data folder {marker.parent} holds a database but no {_MARKER}: restore that file, or name another folder with --data."
+        )
     marker.write_text(json.dumps({"kind": kind, "format": _FORMAT}), encoding="utf-8")

@@ -58,6 +58,10 @@ class Operation:
             log.close()
         return self.result()
 
+    def pid(self, stage: str) -> int | None:
+        """The process id of a stage's present incarnation."""
+        return self._supervisor.pid(stage)
+
     def result(self) -> dict[str, Any]:
         """Counts and latencies of this run so far, in the shape that ``--json`` prints."""
         engine, mine = self._installation.engine, self._site.mine

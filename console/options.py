@@ -13,11 +13,16 @@ import typer
 from rich.console import Console
 
 Data = Annotated[
-    Path, typer.Option("--data", envvar="MINEWATCH_DATA", help="Folder of database, log and evidence.", show_default="./minewatch-data")
+    Path,
+    typer.Option(
+        "--data", envvar="MINEWATCH_DATA", help="Folder of database, log and evidence.", show_default="./minewatch-data"
+    ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", envvar="MINEWATCH_CONFIG", help="The mine's minewatch.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Seconds = Annotated[float | None, typer.Option("--seconds", min=0, help="End after so many seconds, counted from ready.")]
+Seconds = Annotated[
+    float | None, typer.Option("--seconds", min=0, help="End after so many seconds, counted from ready.")
+]
 
 DATA = Path("minewatch-data")
 out = Console()

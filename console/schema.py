@@ -28,7 +28,9 @@ def prepare(engine: Engine) -> None:
         raise DatabaseError(
             f"The database {where} is of an older version of Minewatch. Make a copy of it, then run 'minewatch database upgrade'."
         )
-    raise DatabaseError(f"The database {where} is of version {current!r}, which this release does not know. Use the release that wrote it, or a newer one.")
+    raise DatabaseError(
+        f"The database {where} is of version {current!r}, which this release does not know. Use the release that wrote it, or a newer one."
+    )
 
 
 def upgrade(engine: Engine) -> None:

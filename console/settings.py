@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     def site(self) -> Site:
         """The mine's places, cameras, sensors and zones. Raises ConfigurationError where they contradict each other."""
         try:
-            return Site(mine=self.mine, places=self.places, cameras=self.cameras, sensors=self.sensors, zones=self.zones)
+            return Site(
+                mine=self.mine, places=self.places, cameras=self.cameras, sensors=self.sensors, zones=self.zones
+            )
         except ValidationError as error:
             raise ConfigurationError(f"The configuration cannot be used: {first_fault(error)}.") from error
 
@@ -115,7 +117,9 @@ def _read(config: Path) -> dict[str, Any]:
         with config.open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise ConfigurationError(f"The configuration {config} cannot be read: {error.strerror}. Check the path.") from error
+        raise ConfigurationError(
+            f"The configuration {config} cannot be read: {error.strerror}. Check the path."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The configuration {config} is no TOML: {error}. Mend that line.") from error
 

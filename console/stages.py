@@ -21,7 +21,12 @@ def capture(stop: threading.Event, settings: Settings, site: Site) -> None:
     from stream.capture import run_capture_stage
 
     run_capture_stage(
-        stop, cameras=site.cameras, mine=site.mine, log_settings=settings.log, database_url=settings.database.url, settings=settings.capture
+        stop,
+        cameras=site.cameras,
+        mine=site.mine,
+        log_settings=settings.log,
+        database_url=settings.database.url,
+        settings=settings.capture,
     )
 
 
@@ -50,7 +55,9 @@ def limits(stop: threading.Event, settings: Settings, site: Site) -> None:
     """Hold readings against the limits in force."""
     from rules.worker import run_limits
 
-    run_limits(stop, settings=settings.rules, log_settings=settings.log, database_url=settings.database.url, mine=site.mine)
+    run_limits(
+        stop, settings=settings.rules, log_settings=settings.log, database_url=settings.database.url, mine=site.mine
+    )
 
 
 def disposal(stop: threading.Event, settings: Settings, site: Site) -> None:

@@ -62,11 +62,15 @@ class Supervisor:
             if stage.process.exitcode is None or stage.process.exitcode == 0:
                 continue
             if stage.process.exitcode == REFUSED:
-                raise ConfigurationError(f"The stage {stage.name} cannot work as it is set up; its own line above says why.")
+                raise ConfigurationError(
+                    f"The stage {stage.name} cannot work as it is set up; its own line above says why."
+                )
             if stage.restart_at is None:
                 stage.pause = _FIRST_PAUSE if now - stage.started > _CALM else min(stage.pause * 2, _LONGEST_PAUSE)
                 stage.restart_at = now + stage.pause
-                _logger.warning("stage died", stage=stage.name, code=stage.process.exitcode, again_in_seconds=stage.pause)
+                _logger.warning(
+                    "stage died", stage=stage.name, code=stage.process.exitcode, again_in_seconds=stage.pause
+                )
             elif now >= stage.restart_at:
                 stage.process = self._spawn(stage.name, stage.main, stage.arguments)
                 stage.started, stage.restart_at, stage.restarts = now, None, stage.restarts + 1

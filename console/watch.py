@@ -12,7 +12,9 @@ from console.settings import first_fault
 from stream.errors import ConfigurationError
 from stream.site import Camera, Name, Place, Site, Zone
 
-_PLACE = Place(id="watched", name=Name(zh="监视区域", en="Watched place"), responsible=Name(zh="当班班长", en="Shift foreman"))
+_PLACE = Place(
+    id="watched", name=Name(zh="监视区域", en="Watched place"), responsible=Name(zh="当班班长", en="Shift foreman")
+)
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -49,7 +51,9 @@ def _read_zones(path: Path) -> list[Zone]:
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         if set(content) != {"zones"}:
-            raise ConfigurationError(f"{path} cannot be used: it holds {', '.join(sorted(content)) or 'nothing'}; write [[zones]] and nothing else.")
+            raise ConfigurationError(
+                f"{path} cannot be used: it holds {', '.join(sorted(content)) or 'nothing'}; write [[zones]] and nothing else."
+            )
         return [Zone.model_validate(zone) for zone in content["zones"]]
     except OSError as error:
         raise ConfigurationError(f"The zones file {path} cannot be read: {error.strerror}. Check the path.") from error

@@ -1,0 +1,219 @@
+"""Commands of the code book."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Engine
+
+from console.cli_keeping import settings_at_hand
+from console.installation import Installation, at_hand
+from console.options import DATA, Config, Data, Json, err, out, show
+from rules import clause, codebook, revision
+from stream.messages import utc_now
+
+app = typer.Typer(help="The code book: import, read, search, evaluate and export clauses.", no_args_is_help=True)
+
+SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "codebook"
+AUTHOR, APPROVER = "code book", "release"
+"""Who wrote and who approved the sample code book: two parties, none of them a person."""
+
+Code = Annotated[str, typer.Option("--code", help="The code's id, for instance CMSR.")]
+Edition = Annotated[str, typer.Option("--edition", help="The edition, for instance 2016.")]
+By = Annotated[str, typer.Option("--by", help="Who does it; reviewer and publisher differ.")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def publish_samples(engine: Engine, mine: str, *, supplement: bool) -> None:
+    """Publish the sample code book for ``mine``, with the site supplement of the rendered mine where asked."""
+    for name in ("national", "supplement") if supplement else ("national",):
+        codebook.load_codebook(engine, SAMPLES / f"{name}.toml", mine, AUTHOR, APPROVER)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(help="A code as .txt, .md, .json, .csv, .xlsx or .docx, or a code book as .toml.")
+    ],
+    *,
+    code: Annotated[str, typer.Option("--code", help="The code's id; a .toml file says it itself.")] = "",
+    edition: Annotated[str, typer.Option("--edition", help="The edition; a .toml file says it itself.")] = "",
+    effective_from: Day = None,
+    by: By = "import",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the report and write nothing.")] = False,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Import a whole code as drafts, to be reviewed and published."""
+    from rules.importer import import_code
+
+    installation = _open(context, config, data)
+    start = None if effective_from is None else effective_from.replace(tzinfo=UTC)
+    report = import_code(
+        installation.engine, file, code, edition, start, by, mine=installation.settings.mine, dry_run=dry_run
+    )
+    show(report.as_dict(), as_json=as_json)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    *,
+    code: Annotated[str, typer.Option("--code", help="Only this code's clauses.")] = "",
+    as_of: Day = None,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """List the clauses, each in its newest version."""
+    installation = _open(context, config, data)
+    at = _moment(as_of)
+    codes = (
+        [code] if code else sorted({e.code for e in clause.editions(installation.engine, installation.settings.mine)})
+    )
+    found = [p for c in codes for p in clause.listing(installation.engine, c, at)]
+    if as_json:
+        show({"clauses": [_brief(p) for p in found]}, as_json=True)
+        return
+    for provision in found:
+        out.print(
+            f"{provision.code} {provision.number}  {provision.state}  {provision.title('zh')}  {provision.title('en')}",
+            highlight=False,
+        )
+
+
+@app.command("show")
+def show_(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(help="The clause's number.")],
+    *,
+    code: Code,
+    as_of: Day = None,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Show every version of one clause."""
+    installation = _open(context, config, data)
+    versions = clause.history(installation.engine, clause.clause_id(code, number), _moment(as_of))
+    show({"versions": [_whole(p) for p in versions]}, as_json=as_json)
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="A hazard in plain words.")],
+    *,
+    lang: Annotated[str | None, typer.Option("--lang", help="zh or en; else as the text is written.")] = None,
+    top: Annotated[int, typer.Option("--top", min=1, max=50)] = 8,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Find the clauses in force that apply to a hazard."""
+    from rules.matcher import Matcher
+
+    installation = _open(context, config, data)
+    matcher = Matcher(installation.engine, installation.settings.mine, installation.settings.rules.matcher)
+    matches = matcher.search(text, language=lang, top=top)
+    if as_json:
+        show({"matches": [m.as_dict() for m in matches]}, as_json=True)
+        return
+    for match in matches:
+        out.print(
+            f"{match.score:.2f}  {match.code} {match.number}  {match.title(lang or 'zh')}\n      {match.reason}",
+            highlight=False,
+        )
+    if not matches:
+        err.print("No clause in force applies.")
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Hazards with the articles that govern them, one JSON object a line.")],
+    *,
+    code: Annotated[str, typer.Option("--code", help="The code to score over; else every code.")] = "",
+    lang: Annotated[str, typer.Option("--lang", help="zh or en.")] = "zh",
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Score the search against a set of judged hazards."""
+    from rules.evaluate import evaluate as score
+
+    installation = _open(context, config, data)
+    show(
+        score(installation.engine, file, installation.settings.rules.matcher, code=code, language=lang), as_json=as_json
+    )
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Where to write: .csv or .json.")],
+    *,
+    code: Code,
+    as_of: Day = None,
+    config: Config = None,
+    data: Data = DATA,
+) -> None:
+    """Write a code's clauses to a file."""
+    from rules.export import export_code
+
+    count = export_code(_open(context, config, data).engine, code, file, _moment(as_of))
+    err.print(f"{count} clauses written to {file}.", highlight=False)
+
+
+@app.command()
+def review(
+    context: typer.Context, *, code: Code, edition: Edition, by: By, config: Config = None, data: Data = DATA
+) -> None:
+    """Mark all drafts of an edition as reviewed."""
+    count = revision.review_edition(_open(context, config, data).engine, code, edition, by)
+    err.print(f"{count} drafts reviewed by {by}.", highlight=False)
+
+
+@app.command()
+def publish(
+    context: typer.Context, *, code: Code, edition: Edition, by: By, config: Config = None, data: Data = DATA
+) -> None:
+    """Publish all reviewed drafts of an edition; by somebody else than their author."""
+    count = revision.publish_edition(_open(context, config, data).engine, code, edition, by)
+    err.print(f"{count} clauses published by {by}.", highlight=False)
+
+
+def _open(context: typer.Context, config: Path | None, data: Path) -> Installation:
+    return at_hand(settings_at_hand(context, config, data), data)
+
+
+def _moment(day: datetime | None) -> datetime:
+    return utc_now() if day is None else day.replace(tzinfo=UTC)
+
+
+def _brief(provision: clause.Provision) -> dict[str, Any]:
+    return {
+        "clause": provision.clause_id,
+        "code": provision.code,
+        "edition": provision.edition,
+        "number": provision.number,
+        "state": provision.state,
+        "title_zh": provision.title("zh"),
+        "title_en": provision.title("en"),
+    }
+
+
+def _whole(provision: clause.Provision) -> dict[str, Any]:
+    content = provision.content
+    return _brief(provision) | {
+        "version": provision.version,
+        "text_zh": content.text_zh,
+        "text_en": content.text_en,
+        "effective_from": content.effective_from,
+        "effective_to": content.effective_to,
+        "author": provision.author,
+        "approver": provision.approver,
+    }

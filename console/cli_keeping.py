@@ -1,0 +1,125 @@
+"""Commands that keep an installation in order: accounts, the audit chain, the database's schema, and its health."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.installation import at_hand
+from console.options import DATA, Config, Data, Json, err, out, show
+from console.settings import Settings, load
+from stream.database import open_database
+from stream.errors import MinewatchError
+
+_audit = typer.Typer(help="The audit chain.", no_args_is_help=True)
+_user = typer.Typer(help="Accounts of the console.", no_args_is_help=True)
+_database = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(_audit, name="audit")
+    app.add_typer(_user, name="user")
+    app.add_typer(_database, name="database")
+    app.command(name="doctor")(doctor)
+    app.command(name="bench")(bench)
+
+
+def settings_at_hand(context: typer.Context, config: Path | None, data: Path) -> Settings:
+    """The settings for a command beside a running installation; a demonstration and a watch bring their own mine."""
+    from console.demo import SAMPLES
+    from console.installation import kind_of
+
+    kind = kind_of(data)
+    if config is None and kind == "demo":
+        config = SAMPLES / "minewatch.toml"
+    settings = load(config, context.obj, data)
+    return settings.model_copy(update={"mine": "watch"}) if kind == "watch" else settings
+
+
+@_audit.command("verify")
+def verify(
+    context: typer.Context,
+    *,
+    heads: Annotated[
+        Path | None, typer.Option("--heads", help="File of exported heads to hold the chain against.")
+    ] = None,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Is the audit chain whole? Exit code 1 where it is not."""
+    from disposal import audit
+
+    settings = settings_at_hand(context, config, data)
+    installation = at_hand(settings, data)
+    head = audit.read_head(settings.mine, heads) if heads else None
+    found = audit.verify(installation.engine, settings.mine, head)
+    show({"whole": found.whole, "lines": found.lines, "broken": found.broken, "reason": found.reason}, as_json=as_json)
+    if not found.whole:
+        raise typer.Exit(1)
+
+
+@_user.command("add")
+def add_user(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name to sign in with.")],
+    role: Annotated[str, typer.Option("--role", help="dispatcher, officer, auditor or administrator.")],
+    *,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Make an account; its one-time password is printed once and must be changed at the first sign-in."""
+    from console import accounts
+
+    settings = settings_at_hand(context, config, data)
+    password = accounts.add_user(at_hand(settings, data).engine, settings.mine, name, role)
+    show({"mine": settings.mine, "name": name, "role": role, "one_time_password": password}, as_json=as_json)
+
+
+@_database.command("upgrade")
+def upgrade(context: typer.Context, *, config: Config = None, data: Data = DATA) -> None:
+    """Bring an older database to this release's schema. Make a copy of it first."""
+    from console import schema
+
+    settings = settings_at_hand(context, config, data)
+    schema.upgrade(open_database(settings.database.url))
+    err.print("The database is at this release's schema.")
+
+
+def doctor(context: typer.Context, *, config: Config = None, data: Data = DATA, as_json: Json = False) -> None:
+    """Say what is missing or wrong and what to do about it. Exit code 1 where something is."""
+    from console.doctor import examine
+
+    settings = settings_at_hand(context, config, data)
+    findings = examine(settings, data)
+    if as_json:
+        show({"well": all(f.well for f in findings), "findings": [f._asdict() for f in findings]}, as_json=True)
+    else:
+        for finding in findings:
+            out.print(
+                f"{'[green]ok[/green]  ' if finding.well else '[red]look[/red]'} {finding.subject}: {finding.text}",
+                highlight=False,
+            )
+    if not all(f.well for f in findings):
+        raise typer.Exit(1)
+
+
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to measure.")],
+    *,
+    short: Annotated[bool, typer.Option("--short", help="A short form, for a quick look.")] = False,
+    material: Annotated[
+        Path | None, typer.Option("--material", envvar="MINEWATCH_TEST_DATA", help="Folder of pictures and codes.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure this machine."""
+    del context
+    from console.bench import BENCHES, measure
+
+    if name not in BENCHES:
+        raise MinewatchError(f"There is no benchmark {name!r}: choose one of {', '.join(sorted(BENCHES))}.")
+    show(measure(name, material=material, short=short), as_json=as_json)

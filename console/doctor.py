@@ -1,0 +1,113 @@
+"""What is missing or wrong with an installation, said by subject with what to do about it."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from console import schema
+from console.settings import Settings
+from console.sources import faults
+from stream.catalogue import unseen
+from stream.database import open_database
+from stream.errors import MinewatchError
+from stream.log import open_log
+
+_LEAST_FREE = 5 * 1024**3
+"""Bytes: an hour of evidence and frames of a small site, with room to act."""
+
+
+class Finding(NamedTuple):
+    """One subject: whether all is well with it, and what was seen or is to be done."""
+
+    subject: str
+    well: bool
+    text: str
+
+
+def examine(settings: Settings, data: Path) -> list[Finding]:
+    """Look at everything that a run would need; nothing is changed but that an empty data folder is made."""
+    return [
+        *_look("disk", lambda: _disk(data)),
+        *_look("database", lambda: _database(settings)),
+        *_look("log", lambda: _log(settings)),
+        *_look("weights", lambda: _weights(settings)),
+        *_look("code book", lambda: _code_book(settings)),
+        *_look("language model", lambda: _models(settings)),
+        *_sources(settings),
+    ]
+
+
+def _look(subject: str, check: Callable[[], str]) -> Iterator[Finding]:
+    try:
+        yield Finding(subject, True, check())
+    except (MinewatchError, OSError) as error:
+        yield Finding(subject, False, str(error))
+
+
+def _disk(data: Path) -> str:
+    existing = next(folder for folder in (data.resolve(), *data.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < _LEAST_FREE:
+        raise MinewatchError(
+            f"{existing} has {free / 1024**3:.1f} GiB free, less than {_LEAST_FREE / 1024**3:.0f}: free space or move the data folder."
+        )
+    return f"{existing} has {free / 1024**3:.0f} GiB free."
+
+
+def _database(settings: Settings) -> str:
+    engine = open_database(settings.database.url)
+    schema.prepare(engine)
+    return f"{engine.url.render_as_string(hide_password=True)} answers and has this release's schema."
+
+
+def _log(settings: Settings) -> str:
+    log = open_log(settings.log)
+    try:
+        waiting = {group: log.lag(group, topic) for group, topic in (("vision", "frames"), ("disposal", "risks"))}
+    finally:
+        log.close()
+    return "It answers; waiting: " + ", ".join(f"{group} {count}" for group, count in waiting.items()) + "."
+
+
+def _weights(settings: Settings) -> str:
+    from vision.detector import open_detectors
+
+    detectors = open_detectors(settings.vision.detectors)
+    blind = unseen(frozenset(detectors))
+    return f"{', '.join(detectors)} load with their pinned digests; no detector sees: {', '.join(t.id for t in blind) or 'nothing'}."
+
+
+def _code_book(settings: Settings) -> str:
+    from rules.clause import in_force
+    from stream.messages import utc_now
+
+    count = len(in_force(open_database(settings.database.url), settings.mine, utc_now()))
+    if count == 0:
+        raise MinewatchError(
+            "No clause is in force: import a code with 'minewatch clauses import', review and publish it; until then each document goes to a person without a citation."
+        )
+    return f"{count} clauses are in force."
+
+
+def _models(settings: Settings) -> str:
+    endpoints = settings.disposal.endpoints()
+    for url in endpoints:
+        parts = urlsplit(url)
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=5
+        ):
+            pass
+    return (
+        f"{len(endpoints)} endpoints answer." if endpoints else "None is configured; the composer writes the documents."
+    )
+
+
+def _sources(settings: Settings) -> list[Finding]:
+    bad = {line.partition(":")[0]: line.partition(": ")[2] for line in faults(settings.cameras, settings.sensors)}
+    return [
+        Finding(source.id, source.id not in bad, bad.get(source.id, "It opens."))
+        for source in (*settings.cameras, *settings.sensors)
+    ]
