@@ -17,7 +17,8 @@ from tests.servers.rtsp import RtspServer
 from tests.servers.server import ServerUnavailableError
 
 
-def _do_without(error: ServerUnavailableError) -> NoReturn:
+def do_without(error: ServerUnavailableError) -> NoReturn:
+    """Skip the test that needs what is missing, or fail it under CI."""
     if os.environ.get("CI", "").lower() in {"true", "1"}:
         pytest.fail(f"{error}; under CI nothing is skipped")
     pytest.skip(str(error))
@@ -40,7 +41,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         broker = kafka_server.kafka(tmp_path_factory.mktemp("kafka"))
     except ServerUnavailableError as error:
-        _do_without(error)
+        do_without(error)
     with broker:
         yield broker.address
 
@@ -51,7 +52,7 @@ def own_kafka(tmp_path: Path) -> Iterator[LocalBroker]:
     try:
         broker = kafka_server.kafka(tmp_path / "kafka")
     except ServerUnavailableError as error:
-        _do_without(error)
+        do_without(error)
     with broker:
         yield broker
 
@@ -62,7 +63,7 @@ def postgres() -> Iterator[Callable[[], str]]:
     try:
         server = Postgres()
     except ServerUnavailableError as error:
-        _do_without(error)
+        do_without(error)
     try:
         with server:
             yield server.fresh_database
@@ -76,7 +77,7 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, i
     try:
         server = Mosquitto(tmp_path_factory.mktemp("mosquitto"))
     except ServerUnavailableError as error:
-        _do_without(error)
+        do_without(error)
     with server:
         yield server.host, server.port
 
@@ -87,7 +88,7 @@ def own_mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     try:
         server = Mosquitto(tmp_path / "mosquitto")
     except ServerUnavailableError as error:
-        _do_without(error)
+        do_without(error)
     with server:
         yield server
 
@@ -102,7 +103,7 @@ def rtsp_server(tmp_path: Path) -> Iterator[Callable[..., RtspServer]]:
             try:
                 return running.enter_context(RtspServer(clip, folder, times))
             except ServerUnavailableError as error:
-                _do_without(error)
+                do_without(error)
 
         yield serve
 
@@ -113,4 +114,4 @@ def chromium() -> Path:
     try:
         return browser.chromium()
     except ServerUnavailableError as error:
-        _do_without(error)
+        do_without(error)

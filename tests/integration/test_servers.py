@@ -23,9 +23,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from stream.broker import LocalBroker
 from stream.child import Child
 from stream.errors import BrokerError
+from tests.conftest import do_without
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.postgres import Postgres
 from tests.servers.rtsp import RtspServer
+from tests.servers.server import ServerUnavailableError
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -227,6 +229,30 @@ def test_a_server_does_not_outlive_a_killed_test_process(kind: str, tmp_path: Pa
     until(lambda: not running(int(pid)))
     if kind == "Postgres":
         shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
+def test_a_child_such_as_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    script = (
+        "import time; from pathlib import Path; from stream.child import Child; "
+        f"print(Child(['sleep', '300'], Path({str(tmp_path / 'output')!r})).pid, flush=True); time.sleep(120)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until(lambda: not running(pid))
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_server_skips_but_fails_under_ci(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="Chromium is not installed"):
+        do_without(ServerUnavailableError("Chromium is not installed (Debian: chromium)"))
 
 
 def test_a_child_that_ignores_the_request_to_end_is_ended_with_all_it_started(tmp_path: Path) -> None:
