@@ -1,0 +1,280 @@
+"""The process of one camera: reads pictures, puts them on the log as frames, and tells its keeper how it gets on.
+
+It does nothing else, so that a decoder that hangs or crashes takes nothing along, and it ends with its keeper.
+"""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+import time
+from ctypes import c_double, c_uint64
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
+from multiprocessing.synchronize import Event
+from typing import Any
+
+import msgspec
+import structlog
+
+from stream.camera import Picture, Source, open_source
+from stream.errors import MinewatchError, SourceError
+from stream.log import MESSAGE_BYTES, Log, open_log
+from stream.messages import DeadLetter, Frame, SourceEnded, encode, utc_now
+from stream.settings import CaptureSettings, LogSettings
+from stream.site import Camera
+
+_FLUSH = 0.5
+_LARGEST = MESSAGE_BYTES - 4096  # the rest of the message
+_LATE = 1.0  # seconds behind its own time line after which a paced file is played on from now
+
+
+class Opened(msgspec.Struct, frozen=True, tag="opened"):
+    """The source is open; ``opened_at`` names this opening in every frame."""
+
+    opened_at: datetime
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The process gives up, for the reason told; ``opened`` tells whether the source had opened before."""
+
+    reason: str
+    opened: bool
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """The file is at its end, and everything of it is on the log."""
+
+
+Word = Opened | Failed | Ended
+pack = msgspec.msgpack.encode
+unpack = msgspec.msgpack.Decoder(Word).decode
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one camera process has to do. ``opened_at`` and ``sequence`` say where an earlier one stopped."""
+
+    mine: str
+    camera: Camera
+    log: LogSettings
+    capture: CaptureSettings
+    opened_at: datetime | None = None
+    sequence: int = 0
+
+
+class Signs:
+    """What the camera process and its keeper share: written by the process, read by the keeper, without locks."""
+
+    def __init__(self, context: SpawnContext) -> None:
+        self._alive: Any = context.RawValue(c_double, 0.0)
+        self._written: Any = context.RawValue(c_uint64, 0)
+        self._refused: Any = context.RawValue(c_uint64, 0)
+        self.stop: Event = context.Event()
+
+    def live(self) -> None:
+        """A picture came, or the process waits on purpose."""
+        self._alive.value = time.monotonic()
+
+    @property
+    def lived_at(self) -> float:
+        """The monotonic clock of the last sign of life; 0 before the first."""
+        return float(self._alive.value)
+
+    def refuse(self) -> None:
+        """A picture went to the dead letters."""
+        self._refused.value += 1
+
+    @property
+    def refused(self) -> int:
+        """How many pictures went to the dead letters."""
+        return int(self._refused.value)
+
+    @property
+    def written(self) -> int:
+        """The sequence number up to which (exclusive) frames are on the log for certain."""
+        return int(self._written.value)
+
+    @written.setter
+    def written(self, sequence: int) -> None:
+        self._written.value = sequence
+
+
+def run_camera(job: Job, signs: Signs, words: Connection) -> None:
+    """The process's main function: capture until the end of the file, a failure, or ``signs.stop``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signs.stop.set())
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    threading.Thread(target=_end_with_keeper, name="keeper", daemon=True).start()
+    reader = _Reader(job, signs, words)
+    try:
+        reader.run()
+    except MinewatchError as error:
+        words.send_bytes(pack(Failed(str(error), reader.opened)))
+        sys.exit(1)
+
+
+def _end_with_keeper() -> None:
+    keeper = multiprocessing.parent_process()
+    if keeper is not None:
+        multiprocessing.connection.wait([keeper.sentinel])
+        os._exit(1)
+
+
+class TimeLine:
+    """When pictures of a source were captured, and when they are to be read."""
+
+    def __init__(self, camera: Camera, source: Source, opened_at: datetime, sequence: int) -> None:
+        self._rate = source.rate
+        self._paced = camera.paced and not source.live
+        self._made_up = not camera.paced and not source.live
+        length = timedelta(seconds=(source.length or 0) / source.rate)
+        self._start = camera.start or opened_at - length
+        self._first = sequence
+        self._begun = time.monotonic()
+
+    def captured_at(self, sequence: int) -> datetime:
+        """The capture time of a picture: the wall clock, or the file's own time line where it is not paced."""
+        return self._start + timedelta(seconds=sequence / self._rate) if self._made_up else utc_now()
+
+    def early(self, sequence: int) -> float:
+        """Seconds to wait before a picture of a paced file; a file that fell behind is played on from now."""
+        if not self._paced:
+            return 0.0
+        early = self._begun + (sequence - self._first) / self._rate - time.monotonic()
+        if early < -_LATE:
+            self._begun -= early
+        return early
+
+
+class _Reader:
+    def __init__(self, job: Job, signs: Signs, words: Connection) -> None:
+        self.opened = False
+        self._job = job
+        self._signs = signs
+        self._words = words
+        self._camera = job.camera
+        self._key = f"{job.mine}/{job.camera.id}"
+        self._sequence = 0
+        self._flushed_at = self._taken_at = 0.0
+
+    def run(self) -> None:
+        source = open_source(self._camera)
+        try:
+            log = open_log(self._job.log)
+        except BaseException:
+            source.close()
+            raise
+        try:
+            line = self._begin(source)
+            while not self._signs.stop.is_set():
+                picture = source.read()
+                if picture is None and not self._camera.loop:
+                    self._end(log, line)
+                    return
+                if picture is None:
+                    source.close()
+                    source = open_source(self._camera)
+                elif not (source.live and self._too_soon()) and self._wait(line, log, live=source.live):
+                    self._put(log, picture, line)
+            self._flush(log)
+        finally:
+            source.close()
+            log.close()
+
+    def _begin(self, source: Source) -> TimeLine:
+        """Go on where an earlier process stopped, in a file that it had opened; else begin."""
+        before = None if source.live else self._job.opened_at
+        self._opened_at = before or utc_now()
+        self._sequence = self._job.sequence if before else 0
+        if self._sequence and not self._camera.loop:
+            source.skip(self._sequence)
+        self._signs.written = self._sequence
+        self.opened = True
+        self._words.send_bytes(pack(Opened(self._opened_at)))
+        return TimeLine(self._camera, source, self._opened_at, self._sequence)
+
+    def _too_soon(self) -> bool:
+        """Whether a live camera gives more pictures a second than are wanted."""
+        self._signs.live()
+        now = time.monotonic()
+        if self._camera.fps and now - self._taken_at < 0.9 / self._camera.fps:
+            return True
+        self._taken_at = now
+        return False
+
+    def _wait(self, line: TimeLine, log: Log, *, live: bool) -> bool:
+        """Wait until the picture's time has come and those who analyse keep up; False where told to stop."""
+        stop, limit = self._signs.stop, self._job.capture.backpressure_frames
+        self._signs.live()
+        while (early := line.early(self._sequence)) > 0:
+            if stop.wait(min(early, 1.0)):
+                return False
+            self._signs.live()
+        while not (live or self._camera.paced) and log.lag("vision", "frames") > limit:
+            if stop.wait(0.02):
+                return False
+            self._signs.live()
+        return True
+
+    def _put(self, log: Log, picture: Picture, line: TimeLine) -> None:
+        captured_at = line.captured_at(self._sequence)
+        try:
+            jpeg = picture.encoded(self._job.capture.jpeg_quality)
+            if len(jpeg) > _LARGEST:
+                raise SourceError(f"A picture of {len(jpeg)} bytes is more than a frame may have ({_LARGEST}).")
+        except SourceError as error:
+            self._put_aside(log, picture, error)
+        else:
+            frame = Frame(
+                mine=self._job.mine,
+                camera=self._camera.id,
+                sequence=self._sequence,
+                captured_at=captured_at,
+                read_at=utc_now(),
+                jpeg=jpeg,
+                width=picture.width,
+                height=picture.height,
+                opened_at=self._opened_at,
+            )
+            log.append("frames", self._key, encode(frame))
+        self._sequence += 1
+        if time.monotonic() - self._flushed_at >= _FLUSH:
+            self._flush(log)
+
+    def _put_aside(self, log: Log, picture: Picture, error: SourceError) -> None:
+        letter = DeadLetter(
+            mine=self._job.mine,
+            stage="capture",
+            topic="frames",
+            partition=-1,
+            offset=self._sequence,
+            key=self._key,
+            reason=str(error),
+            stack="",
+            payload=(picture.jpeg or b"")[:65_536],
+            failed_at=utc_now(),
+        )
+        log.append("dead-letters", self._key, encode(letter))
+        self._signs.refuse()
+
+    def _flush(self, log: Log) -> None:
+        log.flush()
+        self._signs.written = self._sequence
+        self._flushed_at = time.monotonic()
+
+    def _end(self, log: Log, line: TimeLine) -> None:
+        ended = SourceEnded(
+            mine=self._job.mine,
+            camera=self._camera.id,
+            sequence=self._sequence,
+            captured_at=line.captured_at(self._sequence),
+            reason="The file is at its end.",
+        )
+        log.append("frames", self._key, encode(ended))
+        self._flush(log)
+        self._words.send_bytes(pack(Ended()))
