@@ -11,11 +11,12 @@ import typer
 
 from console import cli_clauses, cli_keeping, cli_vision
 from console.demo import SAMPLES, demo_installation
-from console.installation import Installation, open_installation
+from console.doctor import check_endpoint
+from console.installation import Installation, is_known, open_installation
 from console.logs import set_up
 from console.operation import Operation, Plan, wanted
 from console.options import DATA, Config, Data, Json, Seconds, err, show, stoppable
-from console.settings import load
+from console.settings import Settings, load
 from console.sources import faults
 from console.stages import STAGES
 from console.watch import watched_site
@@ -88,6 +89,8 @@ def run(
     stages = wanted(_stages(only), headless=False, site=site)
     if "console" in stages:
         check_port(settings.console)
+    if "disposal" in stages:
+        _check_model(settings, data)
     bad = _check_sources(site, stages)
     installation = open_installation(settings, data, "site")
     store_site(installation.engine, site, "minewatch.toml")
@@ -166,6 +169,18 @@ def _check_sources(site: Site, stages: tuple[str, ...]) -> list[str]:
     for line in bad:
         sys.stderr.write(f"minewatch: {line}\n")
     return bad
+
+
+def _check_model(settings: Settings, data: Path) -> None:
+    """Set up no new site on a dead model endpoint; a known one starts all the same: alarms never wait for a model."""
+    url = settings.disposal.drafter.endpoint.url
+    try:
+        if url:
+            check_endpoint(url)
+    except ConfigurationError as error:
+        if not is_known(data):
+            raise
+        sys.stderr.write(f"minewatch: {error}\n")
 
 
 def _welcome(installation: Installation) -> None:

@@ -12,8 +12,9 @@ from console.settings import Settings
 from console.sources import faults
 from stream.catalogue import unseen
 from stream.database import open_database
-from stream.errors import MinewatchError
+from stream.errors import ConfigurationError, MinewatchError
 from stream.log import open_log
+from stream.site import safe_url
 
 _LEAST_FREE = 5 * 1024**3
 """Bytes: an hour of evidence and frames of a small site, with room to act."""
@@ -93,16 +94,23 @@ def _code_book(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    endpoints = settings.disposal.endpoints()
-    for url in endpoints:
-        parts = urlsplit(url)
-        with socket.create_connection(
-            (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=5
-        ):
-            pass
-    return (
-        f"{len(endpoints)} endpoints answer." if endpoints else "None is configured; the composer writes the documents."
-    )
+    endpoint = settings.disposal.drafter.endpoint
+    if not endpoint.url:
+        return "None is configured; the composer writes the documents."
+    check_endpoint(endpoint.url)
+    return f"{safe_url(endpoint.url)} answers."
+
+
+def check_endpoint(url: str) -> None:
+    """Knock at a model endpoint. Raises ConfigurationError, in one line, where nobody opens within 5 s."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The model endpoint {safe_url(url)} does not answer ({error}): start it, mend disposal.drafter.endpoint.url, or empty it to let the composer write."
+        ) from error
 
 
 def _sources(settings: Settings) -> list[Finding]:

@@ -48,6 +48,11 @@ def kind_of(data: Path) -> Kind:
     return "demo" if found == "demo" else "watch" if found == "watch" else "site"
 
 
+def is_known(data: Path) -> bool:
+    """An installation has been set up in this folder before."""
+    return (data / _MARKER).exists()
+
+
 def at_hand(settings: Settings, data: Path) -> Installation:
     """The installation in ``data`` of whatever kind it is: for commands that work beside a running one."""
     return open_installation(settings, data, kind_of(data))

@@ -31,7 +31,9 @@ class Answer:
     def json(self) -> dict[str, Any]:
         """The one object on stdout."""
         lines = self.out.strip().splitlines()
-        assert len(lines) == 1, f"stdout should hold one JSON object and nothing else: {self.out!r} (stderr: {self.err[-2000:]})"
+        assert len(lines) == 1, (
+            f"stdout should hold one JSON object and nothing else: {self.out!r} (stderr: {self.err[-2000:]})"
+        )
         result: dict[str, Any] = json.loads(lines[0])
         return result
 
@@ -49,7 +51,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "COLUMNS": "200", **more}
 
 
-def minewatch(*arguments: str | Path, seconds: float = 240, variables: Mapping[str, str] | None = None, folder: Path | None = None) -> Answer:
+def minewatch(
+    *arguments: str | Path, seconds: float = 240, variables: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Answer:
     """Run the command to its end."""
     done = subprocess.run(
         [MINEWATCH, *map(str, arguments)],
@@ -77,12 +81,10 @@ def database(folder: Path) -> Engine:
 
 def raised(engine: Engine) -> list[Risk]:
     """Every risk event of state raised that reached the tables."""
-    import msgspec
-
     from disposal.alert import AlertRisk
 
     with Session(engine) as session:
-        events = [msgspec.msgpack.decode(row.content, type=Risk) for row in session.exec(select(AlertRisk)).all()]
+        events = [row.risk for row in session.exec(select(AlertRisk)).all()]
     return [event for event in events if event.state == "raised"]
 
 

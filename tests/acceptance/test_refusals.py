@@ -1,4 +1,4 @@
-"""What cannot be used is refused in one line that says what, where and what to do; exit code 2, nothing half written."""
+"""What cannot be used is refused in one line that says what to do; exit code 2, nothing half written."""
 
 import socket
 import sqlite3
@@ -83,7 +83,11 @@ def test_an_unknown_key(tmp_path: Path, video: Path) -> None:
 def test_a_zone_outside_the_picture(tmp_path: Path, video: Path) -> None:
     zone = '\n[[zones]]\nid = "z"\ncamera = "cam-1"\npurpose = "restricted"\npolygon = [[0, 0], [2, 0], [1, 1]]\n'
     config = configuration(tmp_path, SITE.format(port=1, video=video) + zone)
-    refused(minewatch("run", "--config", config, "--data", tmp_path / "data"), "zone z of camera cam-1", "outside the picture")
+    refused(
+        minewatch("run", "--config", config, "--data", tmp_path / "data"),
+        "zone z of camera cam-1",
+        "outside the picture",
+    )
     assert not (tmp_path / "data").exists()
 
 
@@ -117,7 +121,11 @@ def test_a_database_of_an_older_version(tmp_path: Path, video: Path) -> None:
     with sqlite3.connect(data / "minewatch.db") as connection:
         connection.execute("DELETE FROM alembic_version")
     before = (data / "minewatch.db").read_bytes()
-    refused(minewatch("run", "--config", site(tmp_path, video), "--data", data), "older version", "minewatch database upgrade")
+    refused(
+        minewatch("run", "--config", site(tmp_path, video), "--data", data),
+        "older version",
+        "minewatch database upgrade",
+    )
     assert (data / "minewatch.db").read_bytes() == before
 
 
@@ -130,12 +138,30 @@ def test_a_database_of_a_newer_version(tmp_path: Path, video: Path) -> None:
 
 
 def test_a_dead_model_endpoint(tmp_path: Path, video: Path) -> None:
-    models = f'\n[disposal.openai]\nurl = "http://127.0.0.1:{free_port()}/v1"\nmodel = "none"\n'
+    dead = free_port()
+    models = f'\n[disposal.drafter.endpoint]\nurl = "http://127.0.0.1:{dead}/v1"\nmodel = "none"\n'
     config = configuration(tmp_path, SITE.format(port=free_port(), video=video) + models)
+    refused(minewatch("run", "--config", config, "--data", tmp_path / "data"), str(dead), "model endpoint")
+    assert not (tmp_path / "data").exists()
     answer = minewatch("doctor", "--config", config, "--data", tmp_path / "data", "--json")
     assert answer.code == 1
     finding = next(f for f in answer.json["findings"] if f["subject"] == "language model")
     assert not finding["well"]
+
+
+def test_a_model_endpoint_that_dies_later_never_keeps_a_known_site_from_starting(tmp_path: Path, video: Path) -> None:
+    data = tmp_path / "data"
+    first = SITE.format(port=free_port(), video=video)
+    assert (
+        minewatch("run", "--config", configuration(tmp_path, first), "--seconds", "0", "--json", "--data", data).code
+        == 0
+    )
+    models = f'\n[disposal.drafter.endpoint]\nurl = "http://127.0.0.1:{free_port()}/v1"\nmodel = "none"\n'
+    answer = minewatch(
+        "run", "--config", configuration(tmp_path, first + models), "--seconds", "0", "--json", "--data", data
+    )
+    assert answer.code == 0
+    assert "does not answer" in answer.err
 
 
 def test_one_bad_source_of_two_is_an_alert_and_one_line(tmp_path: Path, video: Path) -> None:
@@ -148,7 +174,11 @@ def test_one_bad_source_of_two_is_an_alert_and_one_line(tmp_path: Path, video: P
 
 
 def test_a_wrong_stage(tmp_path: Path, video: Path) -> None:
-    refused(minewatch("run", "--config", site(tmp_path, video), "--only", "sight", "--data", tmp_path / "d"), "'sight'", "vision")
+    refused(
+        minewatch("run", "--config", site(tmp_path, video), "--only", "sight", "--data", tmp_path / "d"),
+        "'sight'",
+        "vision",
+    )
 
 
 def test_no_secret_in_a_refusal(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sqlmodel import Session, select
 
 from console.cli_clauses import publish_samples
@@ -46,7 +45,7 @@ class House:
     def events(self) -> list[Risk]:
         """Every risk event in the tables."""
         with Session(self.installation.engine) as session:
-            return [msgspec.msgpack.decode(row.content, type=Risk) for row in session.exec(select(AlertRisk)).all()]
+            return [row.risk for row in session.exec(select(AlertRisk)).all()]
 
     def episodes(self) -> list[tuple[str, str | None, str]]:
         """Type, zone and capture time of every risk raised: what must be the same on every log and after every kill."""

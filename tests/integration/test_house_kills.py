@@ -49,8 +49,11 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(
     killed = threading.Event()
 
     def kill() -> None:
-        read = lambda: total(stages_since(house.installation.engine, "watch", house.operation.started_at))["frames_analysed"]  # noqa: E731
-        until(lambda: read() > 300)
+        def analysed() -> int:
+            beats = stages_since(house.installation.engine, "watch", house.operation.started_at)
+            return total(beats)["frames_analysed"]
+
+        until(lambda: analysed() > 300)
         pid = house.operation.pid(stage)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
