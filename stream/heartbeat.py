@@ -8,7 +8,9 @@ import time
 from collections import Counter
 from datetime import datetime
 
+import structlog
 from sqlalchemy import Column, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, SQLModel, col, select
 
 from stream.database import UtcDateTime, reading, writing
@@ -16,6 +18,8 @@ from stream.messages import utc_now
 
 INTERVAL = 1.0
 """Seconds between two writes of the same heartbeat."""
+
+_logger = structlog.get_logger()
 
 
 class StageHeartbeat(SQLModel, table=True):
@@ -49,8 +53,9 @@ class Heartbeat:
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add ``amount`` to a counter."""
-        with self._lock:
-            self._counters[name] += amount
+        if amount:
+            with self._lock:
+                self._counters[name] += amount
 
     def ready(self) -> None:
         """Say that the stage has loaded what it needs and is at work."""
@@ -70,19 +75,21 @@ class Heartbeat:
         self._written = time.monotonic()
         with self._lock:
             counters = json.dumps(self._counters)
-        with writing(self._engine) as session:
-            session.merge(
-                StageHeartbeat(
-                    stage=self._stage,
-                    instance=self._instance,
-                    mine=self._mine,
-                    started_at=self._started_at,
-                    beat_at=utc_now(),
-                    ready=self._ready,
-                    ended=ended,
-                    counters=counters,
-                )
-            )
+        row = StageHeartbeat(
+            stage=self._stage,
+            instance=self._instance,
+            mine=self._mine,
+            started_at=self._started_at,
+            beat_at=utc_now(),
+            ready=self._ready,
+            ended=ended,
+            counters=counters,
+        )
+        try:
+            with writing(self._engine) as session:
+                session.merge(row)
+        except SQLAlchemyError as error:  # a stage must not die of a database that is away for a while
+            _logger.warning("heartbeat not written", stage=self._stage, reason=str(error))
 
 
 def stages_since(engine: Engine, mine: str, since: datetime) -> list[StageHeartbeat]:

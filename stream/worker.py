@@ -2,18 +2,22 @@
 
 import threading
 import traceback
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from stream.errors import LogError, LogFencedError, PoisonError, UnknownMessageError
+from stream.errors import DatabaseError, EvidenceError, LogError, LogFencedError, PoisonError, UnknownMessageError
 from stream.heartbeat import Heartbeat
-from stream.log import Consumer, Log, Position, Record, Topic
+from stream.log import Consumer, Log, Record, Topic
 from stream.messages import AnyMessage, DeadLetter, decode, encode, utc_now
 
-ATTEMPTS = 5
+T = TypeVar("T")
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 _logger = structlog.get_logger()
 
 
@@ -40,7 +44,9 @@ class Stage(Protocol):
 
         Effects are durable on return, and doing it twice changes nothing.
 
-        Raises PoisonError where a single item cannot be handled; the loop then goes on one by one and puts it aside.
+        Raises PoisonError where a single item cannot be handled; the loop then hands the same items in one by one, the
+        good ones once more, and puts the bad one aside. Errors of the log, the database or the disk are let through:
+        the loop waits and hands the same items in again.
         """
         ...
 
@@ -70,6 +76,18 @@ def put_aside(log: Log, mine: str, stage: str, record: Record, error: BaseExcept
     log.append("dead-letters", record.key, encode(letter))
 
 
+class _StoppedError(Exception):
+    """Told to stop while waiting for the log or the database: what was in hand is not committed and comes again."""
+
+
+def transient(error: BaseException) -> bool:
+    """Whether ``error`` is about the log, the database or the disk, not about the input: then waiting may mend it."""
+    if isinstance(error, EvidenceError):
+        return isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError)
+    # A table that is missing (ProgrammingError on PostgreSQL) waits for the migration.
+    return isinstance(error, (LogError, DatabaseError, OperationalError, InterfaceError, ProgrammingError, PoolTimeout))
+
+
 class Worker:
     """Runs one stage on one consumer until told to stop."""
 
@@ -79,45 +97,52 @@ class Worker:
         self._mine = mine
         self._heartbeat = heartbeat
         self._stop = stop
+        self._skipped = 0
 
     def run(self) -> None:
-        """Consume until ``stop`` is set, then finish the batch in hand, commit and leave the group."""
-        consumer = self._log.subscribe(self._stage.name, self._stage.topics)
+        """Consume until ``stop`` is set, then finish the batch in hand, commit and leave the group.
+
+        Waits as long as it takes where the log or the database does not answer; what cannot be handled for a reason
+        of its own goes to the dead letters.
+        """
+        with ExitStack() as leaving, suppress(_StoppedError):
+            leaving.callback(self._heartbeat.close)
+            consumer = self._persist(lambda: self._log.subscribe(self._stage.name, self._stage.topics))
+            leaving.callback(self._leave, consumer)
+            leaving.callback(self._stage.close)
+            self._heartbeat.ready()
+            self._consume(consumer)
+
+    def _consume(self, consumer: Consumer) -> None:
         held: frozenset[tuple[Topic, int]] = frozenset()
-        self._heartbeat.ready()
+        while not self._stop.is_set():
+            if consumer.assigned() != held:
+                held = consumer.assigned()
+                self._persist(partial(self._stage.assigned, consumer, held))
+            records = self._persist(lambda: consumer.poll(self._stage.batch, 0.2))
+            if consumer.assigned() != held:
+                continue  # and without records, as the log promises
+            if records:
+                self._take(consumer, records)
+            else:
+                self._persist(self._stage.idle)
+            self._heartbeat.count("records_skipped", consumer.skipped - self._skipped)
+            self._skipped = consumer.skipped
+            self._heartbeat.beat()
+
+    def _leave(self, consumer: Consumer) -> None:
         try:
-            while not self._stop.is_set():
-                if consumer.assigned() != held:
-                    held = consumer.assigned()
-                    self._stage.assigned(consumer, held)
-                records = consumer.poll(self._stage.batch, 0.2)
-                if consumer.assigned() != held:
-                    continue
-                if records:
-                    self._take(consumer, records)
-                else:
-                    self._stage.idle()
-                self._heartbeat.beat()
-        finally:
-            self._stage.close()
             consumer.close()
-            self._heartbeat.close()
+        except LogError as error:
+            _logger.warning("group not left in order", stage=self._stage.name, reason=str(error))
 
     def _take(self, consumer: Consumer, records: list[Record]) -> None:
         items = [item for record in records if (item := self._read(record)) is not None]
-        try:
+        if items:
             self._handle(items)
-        except PoisonError:
-            for item in items:
-                try:
-                    self._handle([item])
-                except PoisonError as error:
-                    self._aside(item.record, error)
-        last: dict[tuple[str, int], Position] = {}
-        for record in records:
-            last[record.position.topic, record.position.partition] = record.position
+        last = {(record.position.topic, record.position.partition): record.position for record in records}
         try:
-            consumer.commit(list(last.values()))
+            self._persist(lambda: consumer.commit(list(last.values())))
         except LogFencedError as error:
             _logger.warning("commit refused", stage=self._stage.name, reason=str(error))
 
@@ -128,23 +153,52 @@ class Worker:
             self._aside(record, error)
             return None
 
-    def _aside(self, record: Record, error: BaseException) -> None:
-        _logger.warning("put aside", stage=self._stage.name, position=str(record.position), reason=str(error))
-        put_aside(self._log, self._mine, self._stage.name, record, error)
-        self._heartbeat.count("dead_letters")
-
     def _handle(self, items: Sequence[Item]) -> None:
-        """Handle, again where the log or the database does not answer; anything unforeseen counts as poison."""
-        for attempt in range(1, ATTEMPTS + 1):
+        try:
+            self._attempt(items)
+        except PoisonError as whole:
+            for item in items:
+                try:
+                    if len(items) == 1:
+                        raise whole
+                    self._attempt([item])
+                except PoisonError as error:
+                    self._aside(item.record, error)
+
+    def _attempt(self, items: Sequence[Item]) -> None:
+        """Handle; whatever an input provokes that is not about the log, the database or the disk counts as poison."""
+
+        def handle() -> None:
             try:
                 self._stage.handle(items)
-                return
             except PoisonError:
                 raise
-            except (LogError, OperationalError) as error:
-                if attempt == ATTEMPTS:
+            except Exception as error:
+                if transient(error):
                     raise
-                _logger.warning("retrying", stage=self._stage.name, attempt=attempt, reason=str(error))
-                self._stop.wait(0.2 * 2**attempt)
-            except Exception as error:  # whatever an input provokes must not stop the stage
                 raise PoisonError(f"{type(error).__name__}: {error}") from error
+
+        self._persist(handle)
+
+    def _aside(self, record: Record, error: BaseException) -> None:
+        _logger.warning("put aside", stage=self._stage.name, position=str(record.position), reason=str(error))
+        self._persist(lambda: put_aside(self._log, self._mine, self._stage.name, record, error))
+        self._heartbeat.count("dead_letters")
+
+    def _persist(self, action: Callable[[], T]) -> T:
+        """Do it, again and again while the log or the database does not answer, until told to stop."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return action()
+            except LogFencedError:
+                raise
+            except Exception as error:
+                if not transient(error):
+                    raise
+                _logger.warning("retrying", stage=self._stage.name, again_in_seconds=wait, reason=str(error))
+            self._heartbeat.count("retries")
+            self._heartbeat.beat()
+            if self._stop.wait(wait):
+                raise _StoppedError
+            wait = min(wait * 2, _LONGEST_WAIT)
