@@ -1,0 +1,130 @@
+"""The web application of one mine: its pages, what wraps them, and what a person sees when something is refused."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+
+from console import alert, clauses, health, live, login, pages, pictures, queue, raise_hazard, wall
+from console.clause_search import ClauseSearch
+from console.errors import MissingError, NotLoggedInError, PasswordDueError, RefusedError
+from console.events import Announcer
+from console.names import SiteNames
+from console.security import BodyLimit, SecurityHeaders
+from console.server import serve_on
+from console.services import Services
+from console.translations import text
+from console.web_settings import WebSettings, listen
+from rules.settings import RulesSettings
+from stream.evidence import EvidenceStore
+from stream.heartbeat import Heartbeat
+from stream.log import Log
+
+STATIC = Path(__file__).parent / "static"
+_PAGES = (login, pages, live, queue, alert, raise_hazard, clauses, wall, pictures, health)
+_logger = structlog.get_logger()
+
+
+def create_app(
+    engine: Engine,
+    mine: str,
+    evidence: EvidenceStore,
+    log: Log,
+    settings: WebSettings,
+    rules: RulesSettings | None = None,
+) -> FastAPI:
+    """The console on opened stores. ``rules`` says how clauses are searched."""
+    app = FastAPI(title="Minewatch", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.services = Services(
+        engine=engine,
+        mine=mine,
+        evidence=evidence,
+        log=log,
+        settings=settings,
+        announcer=Announcer(engine, mine),
+        names=SiteNames(engine, mine),
+        searcher=ClauseSearch(engine, mine, rules or RulesSettings()),
+    )
+    for page in _PAGES:
+        app.router.routes.extend(page.router.routes)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(HTTPException, _no_page)
+    app.add_exception_handler(SQLAlchemyError, _out_of_order)
+    app.add_middleware(GZipMiddleware, minimum_size=2000)
+    app.add_middleware(BodyLimit, uploads={"/hazards": settings.upload_bytes + 64 * 1024})
+    app.add_middleware(SecurityHeaders, tls=settings.tls_key is not None)
+    return app
+
+
+def serve(
+    stop: threading.Event,
+    *,
+    engine: Engine,
+    mine: str,
+    evidence: EvidenceStore,
+    log: Log,
+    settings: WebSettings,
+    rules_settings: RulesSettings | None = None,
+) -> None:
+    """Serve the console until ``stop`` is set. Raises ConfigurationError where the port cannot be had."""
+    with listen(settings) as listener:
+        app = create_app(engine, mine, evidence, log, settings, rules_settings)
+        serve_on(app, listener, stop, Heartbeat(engine, mine, "console"))
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    announcer: Announcer = app.state.services.announcer
+    following = asyncio.create_task(announcer.run())
+    yield
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    if not pages.wants_page(request):
+        return JSONResponse({"sentence": error.sentence(pages.language(request))}, status_code=error.status)
+    if isinstance(error, NotLoggedInError):
+        return pages.see_other(f"/login?next={quote(_back(request))}")
+    if isinstance(error, PasswordDueError):
+        return pages.see_other("/password")
+    return pages.render(request, "refused.html", error.status, sentence=error.sentence(pages.language(request)))
+
+
+async def _no_page(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == MissingError.status:
+        return await _refused(request, MissingError())
+    refused = RefusedError(status=error.status_code)
+    refused.status = error.status_code
+    return await _refused(request, refused)
+
+
+async def _out_of_order(request: Request, error: Exception) -> Response:
+    """The database does not answer: said plainly, without what it said."""
+    _logger.error("database does not answer", path=request.url.path, reason=str(error))
+    sentence = text(pages.language(request), "error.database")
+    return (
+        JSONResponse({"sentence": sentence}, status_code=503)
+        if not pages.wants_page(request)
+        else pages.plain(request, 503, sentence)
+    )
+
+
+def _back(request: Request) -> str:
+    query = f"?{request.url.query}" if request.url.query else ""
+    return request.url.path + query if request.method == "GET" else "/"

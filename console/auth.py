@@ -1,0 +1,145 @@
+"""Who may open which page: every route declares its roles with ``allowed`` or ``everybody``, and every form is checked to be ours."""
+
+import hashlib
+import hmac
+import secrets
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.params import Depends as Declared
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.routing import BaseRoute
+
+from console.accounts import ROLES, Role
+from console.errors import ForbiddenError, ForgedFormError, NotLoggedInError, PasswordDueError
+from console.services import services
+from console.sessions import Visitor, find_visitor
+from console.web_settings import WebSettings
+
+FORM_FIELD = "form_token"
+FORM_HEADER = "x-form-token"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Gate:
+    """Lets a request through to its route, or not. Leaves ``visitor`` and ``form`` on the request's state."""
+
+    def __init__(self, roles: frozenset[str] | None, *, password_due: bool = False) -> None:
+        self.roles = roles
+        self._password_due = password_due
+
+    async def __call__(self, request: Request) -> Visitor | None:
+        """The visitor; None only where everybody may come in.
+
+        Raises NotLoggedInError, PasswordDueError, ForbiddenError and ForgedFormError.
+        """
+        visitor = await run_in_threadpool(find_by_cookie, request)
+        request.state.visitor = visitor
+        if self.roles is not None:
+            if visitor is None:
+                raise NotLoggedInError
+            if visitor.must_change and not self._password_due:
+                raise PasswordDueError
+            if visitor.role not in self.roles:
+                raise ForbiddenError(role=visitor.role)
+        if request.method not in _SAFE:
+            await _check_form(request, visitor)
+        return visitor
+
+
+def allowed(*roles: Role, password_due: bool = False) -> Declared:
+    """A route for these roles; ``password_due`` opens it to somebody whose one-time password is still to be replaced."""
+    return Depends(Gate(frozenset(roles), password_due=password_due))  # type: ignore[no-any-return]
+
+
+def anybody_logged_in(*, password_due: bool = False) -> Declared:
+    """A route for every role."""
+    return allowed(*ROLES, password_due=password_due)
+
+
+def everybody() -> Declared:
+    """A route that needs no login; said out loud, so that a forgotten declaration never means this."""
+    return Depends(Gate(None))  # type: ignore[no-any-return]
+
+
+def declared_roles(route: BaseRoute) -> frozenset[str] | None:
+    """The roles that a route declares, empty for everybody. None where it declares nothing, which no route may."""
+    if not isinstance(route, APIRoute):
+        return None
+    for dependency in route.dependant.dependencies:
+        if isinstance(dependency.call, Gate):
+            return dependency.call.roles or frozenset()
+    return None
+
+
+def cookie_name(settings: WebSettings) -> str:
+    """Browsers share cookies among the ports of a host; with the port in its name, two consoles log nobody out."""
+    secure = "__Host-" if settings.tls_key is not None else ""
+    return f"{secure}minewatch-{settings.port}"
+
+
+def find_by_cookie(request: Request) -> Visitor | None:
+    """The visitor whose session the request's cookie opens."""
+    ours = services(request)
+    token = request.cookies.get(cookie_name(ours.settings))
+    if not token:
+        return None
+    try:
+        return find_visitor(ours.engine, ours.mine, ours.settings, token, request.headers.get("user-agent", ""))
+    except NotLoggedInError:
+        return None
+
+
+def form_token(secret: str) -> str:
+    """A token for one page's forms; different on each page, so that compressed pages give nothing of the secret away."""
+    salt = secrets.token_hex(8)
+    return f"{salt}.{_signed(secret, salt)}"
+
+
+def guest_secret(request: Request) -> str:
+    """What the forms of somebody not logged in are signed with: a cookie of its own, made by ``pages.render`` where missing."""
+    return request.cookies.get(guest_cookie(request), "")
+
+
+def guest_cookie(request: Request) -> str:
+    """The name of the cookie that ties a login form to its browser."""
+    return cookie_name(services(request).settings) + "-form"
+
+
+def text_field(request: Request, name: str, limit: int = 2000) -> str:
+    """A text field of the form that was sent, without surrounding blanks; empty where missing, cut at ``limit`` signs."""
+    return secret_field(request, name).replace("\x00", "").strip()[:limit]
+
+
+def secret_field(request: Request, name: str) -> str:
+    """A field exactly as it was typed."""
+    value = form(request).get(name, "")
+    return "" if isinstance(value, UploadFile) else value
+
+
+def form(request: Request) -> FormData:
+    """The form that was sent with the request."""
+    found = request.state.form
+    assert isinstance(found, FormData)
+    return found
+
+
+async def _check_form(request: Request, visitor: Visitor | None) -> None:
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site not in {None, "same-origin", "none"}:
+        raise ForgedFormError
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise ForgedFormError
+    request.state.form = await request.form(max_files=1, max_fields=60, max_part_size=256 * 1024)
+    given = request.headers.get(FORM_HEADER) or text_field(request, FORM_FIELD)
+    secret = guest_secret(request) if visitor is None else visitor.form_secret
+    salt, _, signature = given.partition(".")
+    if not secret or not hmac.compare_digest(_signed(secret, salt).encode(), signature.encode()):
+        raise ForgedFormError
+
+
+def _signed(secret: str, salt: str) -> str:
+    return hmac.new(secret.encode(), salt.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,100 @@
+"""Errors of the console: what a request is refused with. Each names its sentence in console.translations."""
+
+from console.translations import text
+from stream.errors import MinewatchError
+
+
+class RefusedError(MinewatchError):
+    """A request that is answered by a page saying why nothing was done."""
+
+    status = 400
+    key = "error.refused"
+
+    def __init__(self, **values: object) -> None:
+        self.values = values
+        super().__init__(text("en", self.key, **values))
+
+    def sentence(self, language: str) -> str:
+        """What to tell the person, in ``language``."""
+        return text(language, self.key, **self.values)
+
+
+class NotLoggedInError(RefusedError):
+    """The page is for people who have logged in."""
+
+    status = 401
+    key = "error.not-logged-in"
+
+
+class PasswordDueError(RefusedError):
+    """A one-time password opens nothing but the page that replaces it."""
+
+    status = 403
+    key = "error.password-due"
+
+
+class ForbiddenError(RefusedError):
+    """The role of this account does not open that page."""
+
+    status = 403
+    key = "error.forbidden"
+
+
+class ForgedFormError(RefusedError):
+    """A form that did not come from a page of this session."""
+
+    status = 403
+    key = "error.forged"
+
+
+class MissingError(RefusedError):
+    """What the address names is not there, or not at this mine."""
+
+    status = 404
+    key = "error.missing"
+
+
+class WrongInputError(RefusedError):
+    """A field of a form holds what cannot be used; ``field`` says which in the error's own sentence."""
+
+    status = 422
+    key = "error.input"
+
+    def __init__(self, key: str, **values: object) -> None:
+        self.key = key
+        super().__init__(**values)
+
+
+class TooLargeError(RefusedError):
+    """More bytes were sent than the console takes in."""
+
+    status = 413
+    key = "error.too-large"
+
+
+class PhotoError(RefusedError):
+    """A file that was sent in is no photo that can be kept."""
+
+    status = 422
+    key = "error.photo"
+
+
+class LoginRefusedError(RefusedError):
+    """Name and password do not fit together; which of them is wrong is not said."""
+
+    status = 401
+    key = "error.login"
+
+
+class TooManyLoginsError(RefusedError):
+    """Too many failed logins of this name or from this address."""
+
+    status = 429
+    key = "error.too-many-logins"
+
+
+class StaleError(RefusedError):
+    """What was decided on has changed since the page was loaded."""
+
+    status = 409
+    key = "error.stale"

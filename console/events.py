@@ -1,0 +1,181 @@
+"""Live changes for the pages: the audit lines as server-sent events, told again from where a browser left off."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import Engine, func
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
+from starlette.concurrency import run_in_threadpool
+
+from disposal.audit import AuditLine
+from stream.database import reading
+from stream.heartbeat import StageHeartbeat
+from stream.messages import utc_now
+
+POLL = 0.15
+"""Seconds between two looks at the audit; what a dispatcher waits for an alert at most, beside drawing it."""
+PULSE = 2.0
+"""Seconds between two signs of life. A page that hears nothing for 5 s says so across its whole width."""
+SILENT = timedelta(seconds=15)
+"""A stage whose heartbeat is older than this is named on every page."""
+_RECHECK = 30.0
+_REPLAY = 500
+"""With more lines than this to tell again, a page is better told to load itself anew."""
+_QUEUE = 2000
+_logger = structlog.get_logger()
+
+
+class Change(NamedTuple):
+    """One audit line, as far as a page needs it to know what to load again."""
+
+    sequence: int
+    action: str
+    subject: str
+
+
+class Announcer:
+    """Reads the audit once for all browsers and hands each its changes. Belongs to one event loop."""
+
+    def __init__(self, engine: Engine, mine: str) -> None:
+        self._engine = engine
+        self._mine = mine
+        self._subscribers: set[asyncio.Queue[Change | None]] = set()
+        self._last = 0
+        self._heard = utc_now()
+        self._silent: list[str] = []
+        self._closed = False
+
+    async def run(self) -> None:
+        """Follow the audit until cancelled."""
+        loop = asyncio.get_running_loop()
+        looked_at_stages = -PULSE
+        self._last = await self._patiently_newest()
+        while True:
+            try:
+                changes = await run_in_threadpool(self.read_after, self._last, _QUEUE)
+                if loop.time() - looked_at_stages >= PULSE:
+                    self._silent = await run_in_threadpool(silent_stages, self._engine, self._mine)
+                    looked_at_stages = loop.time()
+                self._heard = utc_now()
+                self._tell(changes)
+            except SQLAlchemyError as error:
+                _logger.warning("the audit cannot be read", reason=str(error))
+                await asyncio.sleep(1)
+            await asyncio.sleep(POLL)
+
+    def close(self) -> None:
+        """End every stream, so that the server can stop. To be called in the event loop."""
+        self._closed = True
+        for queue in list(self._subscribers):
+            _end(queue)
+
+    async def stream(self, after: int, opened: Callable[[], bool]) -> AsyncIterator[str]:
+        """Server-sent events for one browser: every change behind ``after``, and a pulse at least every 2 s.
+
+        The pulse stops while the database does not answer: a page must not look alive when it is not. The stream
+        ends when ``opened`` says that the session is over.
+        """
+        queue: asyncio.Queue[Change | None] = asyncio.Queue(_QUEUE)
+        self._subscribers.add(queue)
+        checked = asyncio.get_running_loop().time()
+        try:
+            yield "retry: 1000\n\n" + self._pulse(after)
+            backlog = await run_in_threadpool(self.read_after, after, _REPLAY + 1)
+            if len(backlog) > _REPLAY:
+                after = await run_in_threadpool(self.newest)
+                yield f"event: reload\nid: {after}\ndata: {{}}\n\n"
+                backlog = []
+            for change in backlog:
+                after = change.sequence
+                yield _event(change)
+            while not self._closed:
+                now = asyncio.get_running_loop().time()
+                if now - checked > _RECHECK:
+                    if not await run_in_threadpool(opened):
+                        return
+                    checked = now
+                try:
+                    change = await asyncio.wait_for(queue.get(), PULSE)
+                except TimeoutError:
+                    if utc_now() - self._heard < timedelta(seconds=2 * PULSE):
+                        yield self._pulse(after)
+                    continue
+                if change is None:
+                    return
+                if change.sequence > after:
+                    after = change.sequence
+                    yield _event(change)
+        finally:
+            self._subscribers.discard(queue)
+
+    def read_after(self, sequence: int, limit: int) -> list[Change]:
+        """The changes behind ``sequence``, oldest first."""
+        with reading(self._engine) as session:
+            rows = session.exec(
+                select(AuditLine.sequence, AuditLine.action, AuditLine.subject)
+                .where(AuditLine.mine == self._mine, col(AuditLine.sequence) > sequence)
+                .order_by(col(AuditLine.sequence))
+                .limit(limit)
+            ).all()
+        return [Change(*row) for row in rows]
+
+    def newest(self) -> int:
+        """The sequence of the newest change, 0 where there is none."""
+        with reading(self._engine) as session:
+            return session.exec(select(func.max(AuditLine.sequence)).where(AuditLine.mine == self._mine)).one() or 0
+
+    async def _patiently_newest(self) -> int:
+        while True:
+            try:
+                return await run_in_threadpool(self.newest)
+            except SQLAlchemyError as error:
+                _logger.warning("the audit cannot be read", reason=str(error))
+                await asyncio.sleep(1)
+
+    def _tell(self, changes: list[Change]) -> None:
+        for change in changes:
+            self._last = change.sequence
+            for queue in list(self._subscribers):
+                try:
+                    queue.put_nowait(change)
+                except asyncio.QueueFull:
+                    # Too slow to follow: it connects again and is told from where it was.
+                    self._subscribers.discard(queue)
+                    _end(queue)
+
+    def _pulse(self, after: int) -> str:
+        said = {"now": self._heard.isoformat(), "silent": self._silent}
+        return f"event: pulse\nid: {after}\ndata: {json.dumps(said)}\n\n"
+
+
+def _event(change: Change) -> str:
+    said = {"action": change.action, "subject": change.subject, "now": utc_now().isoformat()}
+    return f"event: change\nid: {change.sequence}\ndata: {json.dumps(said)}\n\n"
+
+
+def _end(queue: asyncio.Queue[Change | None]) -> None:
+    """Put the end where the stream's reader will find it, whatever else waits there."""
+    while queue.full():
+        queue.get_nowait()
+    queue.put_nowait(None)
+
+
+def silent_stages(engine: Engine, mine: str) -> list[str]:
+    """Stages that have not said for a while that they live, nor that they ended."""
+    now = utc_now()
+    latest: dict[str, StageHeartbeat] = {}
+    with reading(engine) as session:
+        rows = session.exec(
+            select(StageHeartbeat).where(
+                StageHeartbeat.mine == mine, col(StageHeartbeat.beat_at) > now - timedelta(days=1)
+            )
+        )
+        for row in rows:
+            if row.stage not in latest or row.beat_at > latest[row.stage].beat_at:
+                latest[row.stage] = row
+    return sorted(name for name, row in latest.items() if not row.ended and now - row.beat_at > SILENT)

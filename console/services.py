@@ -1,0 +1,46 @@
+"""What every page of the console works with."""
+
+from dataclasses import dataclass
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from sqlalchemy import Engine
+
+from console.clause_search import ClauseSearch
+from console.events import Announcer
+from console.names import SiteNames
+from console.web_settings import WebSettings
+from stream.evidence import EvidenceStore
+from stream.log import Log
+from stream.messages import utc_now
+
+
+@dataclass(frozen=True)
+class Services:
+    """The opened stores of one mine, its settings and the announcer of changes."""
+
+    engine: Engine
+    mine: str
+    evidence: EvidenceStore
+    log: Log
+    settings: WebSettings
+    announcer: Announcer
+    names: SiteNames
+    searcher: ClauseSearch
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of the screen."""
+        if self.settings.time_zone:
+            return ZoneInfo(self.settings.time_zone)
+        local = utc_now().astimezone().tzinfo
+        assert local is not None
+        return local
+
+
+def services(request: Request) -> Services:
+    """The services of the application that handles ``request``."""
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found

@@ -1,0 +1,380 @@
+// The console's one script: keys, live changes, sound. Every page works without it, but for being live.
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const page = document.body.dataset.page;
+const SILENCE = 5000; // milliseconds without a word after which a page says that it may be wrong
+const SETTLE = 600; // milliseconds for which decision keys rest after the shown alert changed by itself
+const IDLE = 15000; // milliseconds after the last key or click from which the most urgent alert is shown again
+
+let offset = 0; // the server's clock minus this browser's
+let heard = performance.now();
+let heardAt = null;
+let acted = -Infinity;
+let changedAt = -Infinity;
+let selected = $('[data-alert]')?.dataset.alert ?? null;
+
+const now = () => Date.now() + offset;
+const shift = Number(document.body.dataset.offset ?? 0) * 60000; // the mine's time zone, whatever this browser's is
+const clockText = (time) => new Date(time + shift).toISOString().slice(11, 19);
+const announce = (sentence) => { $('#announce').textContent = sentence; };
+
+// ---- ages and clock -------------------------------------------------------------------------------------------
+
+const units = document.body.dataset.units.split('|');
+
+function ageText(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  for (const [size, divisor, index] of [[86400, 3600, 0], [3600, 60, 1], [60, 1, 2]]) {
+    if (whole >= size) return `${Math.floor(whole / size)} ${units[index]} ${Math.floor((whole % size) / divisor)} ${units[index + 1]}`;
+  }
+  return `${whole} ${units[3]}`;
+}
+
+function tick() {
+  for (const time of $$('time[data-age]')) {
+    const text = ageText((now() - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+  const clock = $('[data-clock]');
+  if (clock) clock.textContent = clockText(now());
+  listenForSilence();
+}
+
+// ---- the line to the server -----------------------------------------------------------------------------------
+
+let source = null;
+let lastId = null;
+
+function connect() {
+  const address = document.body.dataset.events;
+  if (!address) return;
+  source?.close();
+  source = new EventSource(lastId ? address.replace(/after=\d+/, `after=${lastId}`) : address);
+  source.addEventListener('pulse', (event) => hear(event));
+  source.addEventListener('change', (event) => { hear(event); reload(); });
+  source.addEventListener('reload', (event) => { hear(event); reload(); });
+  source.onerror = () => {
+    // The browser gives up for good on an answer that is no stream (a proxy's error, a session that is over).
+    if (source.readyState === EventSource.CLOSED) setTimeout(reconnect, 2000);
+  };
+}
+
+async function reconnect() {
+  try {
+    const answer = await fetch('/urgent', { headers: { 'X-Requested-With': 'console' } });
+    if (answer.status === 401) { location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`; return; }
+  } catch { /* still no network: the banner says so already */ }
+  connect();
+}
+
+function hear(event) {
+  heard = performance.now();
+  lastId = event.lastEventId || lastId;
+  const said = event.data ? JSON.parse(event.data) : {};
+  if (said.now) { heardAt = said.now; offset = Date.parse(said.now) - Date.now(); }
+  if (said.silent) {
+    $('#silent').hidden = said.silent.length === 0;
+    const names = $('[data-silent]');
+    names.textContent = said.silent.map((stage) => names.dataset[stage] ?? stage).join(', ');
+  }
+}
+
+function listenForSilence() {
+  if (!document.body.dataset.events) return;
+  const lost = performance.now() - heard > SILENCE;
+  const band = $('#lost');
+  if (lost && band.hidden) {
+    $('[data-lost]').textContent = heardAt ? clockText(Date.parse(heardAt)) : '–';
+    band.hidden = false;
+    beep(330, 3);
+  } else if (!lost && !band.hidden) {
+    band.hidden = true;
+    reload();
+  }
+}
+
+let loading = false;
+let again = false;
+
+async function reload() {
+  if (loading) { again = true; return; }
+  loading = true;
+  try {
+    const address = new URL(document.body.dataset.liveUrl || '/urgent', location.href);
+    if (page === 'queue' && selected && performance.now() - acted < IDLE) address.searchParams.set('selected', selected);
+    const answer = await fetch(address, { headers: { 'X-Requested-With': 'console' } });
+    if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+    else if (answer.status === 401) location.href = '/login';
+  } catch { /* the banner says so after 5 s, and the next word from the server loads again */ }
+  await new Promise((done) => setTimeout(done, 100));
+  loading = false;
+  if (again) { again = false; reload(); }
+}
+
+const drawn = new Map($$('[data-live]').map((part) => [part.id, part.dataset.version ?? part.outerHTML]));
+
+function swap(fresh) {
+  const title = fresh.title;
+  if (page === 'queue' || page === 'alert') document.title = title;
+  for (const part of $$('[data-live]', fresh)) {
+    const old = document.getElementById(part.id);
+    if (!old) continue;
+    const version = part.dataset.version ?? part.outerHTML;
+    if ('keyed' in part.dataset) { swapRows(old, part); continue; }
+    if (drawn.get(part.id) === version) continue;
+    if ('careful' in part.dataset && (old.contains(document.activeElement) || $('dialog[open]', old)) && $('dialog[open]', old)) continue;
+    const held = document.activeElement?.id && old.contains(document.activeElement) ? document.activeElement.id : null;
+    const open = 'keepOpen' in part.dataset ? $$('details', old).map((d) => d.open) : [];
+    old.replaceWith(document.adoptNode(part));
+    open.forEach((was, index) => { const d = $$('details', part)[index]; if (d) d.open = was; });
+    if (held) document.getElementById(held)?.focus();
+    drawn.set(part.id, version);
+    if (part.id === 'card') cardChanged(part);
+  }
+  mark();
+  sound();
+}
+
+function swapRows(old, fresh) {
+  const known = new Map([...old.children].map((row) => [row.id, row]));
+  let before = old.firstElementChild;
+  for (const row of [...fresh.children]) {
+    const present = known.get(row.id);
+    known.delete(row.id);
+    let kept = present;
+    if (!present || present.dataset.version !== row.dataset.version) {
+      kept = document.adoptNode(row);
+      if (present) { if (before === present) before = present.nextElementSibling; present.replaceWith(kept); }
+      else announceRow(kept);
+    }
+    if (kept !== before) old.insertBefore(kept, before); else before = before.nextElementSibling;
+  }
+  for (const row of known.values()) row.remove();
+}
+
+function announceRow(row) {
+  if (row.classList.contains('unacked')) announce([...row.cells].slice(0, 4).map((cell) => cell.textContent.trim()).join(', '));
+}
+
+// ---- the queue ------------------------------------------------------------------------------------------------
+
+const rowIds = () => $$('#rows tr').map((row) => row.id.slice(2));
+
+function cardChanged(card) {
+  const shown = $('[data-alert]', card)?.dataset.alert ?? null;
+  if (shown !== selected) { selected = shown; changedAt = performance.now(); }
+}
+
+function mark() {
+  for (const row of $$('#rows tr')) row.classList.toggle('chosen', row.id === `r-${selected}`);
+}
+
+async function choose(identity) {
+  selected = identity;
+  mark();
+  document.getElementById(`r-${identity}`)?.scrollIntoView({ block: 'nearest' });
+  const address = new URL(location.href);
+  address.searchParams.set('selected', identity);
+  const answer = await fetch(address, { headers: { 'X-Requested-With': 'console' } });
+  if (answer.ok && selected === identity) {
+    const card = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('card');
+    $('#card').replaceWith(document.adoptNode(card));
+    drawn.set('card', card.dataset.version);
+    cardChanged(card);
+    mark();
+    announce($('.what h2', card)?.textContent ?? '');
+  }
+}
+
+function move(step) {
+  const ids = rowIds();
+  if (!ids.length) return;
+  const at = ids.indexOf(selected);
+  const next = ids[Math.min(ids.length - 1, Math.max(0, at + step))];
+  if (next !== selected) choose(next);
+}
+
+async function acknowledge(form) {
+  const answer = await fetch(form.action, { method: 'POST', body: new FormData(form), headers: { 'X-Requested-With': 'console' } });
+  const said = await answer.json().catch(() => ({}));
+  notice(said.sentence ?? '', !answer.ok);
+  reload();
+}
+
+function notice(sentence, wrong) {
+  $('#notice')?.remove();
+  const line = document.createElement('p');
+  line.id = 'notice';
+  line.className = wrong ? 'wrong' : 'notice';
+  line.textContent = sentence;
+  $('#main').prepend(line);
+  announce(sentence);
+  if (!wrong) setTimeout(() => line.remove(), 6000);
+}
+
+// ---- sound ----------------------------------------------------------------------------------------------------
+
+let audio = null;
+let wanted = localStorage.getItem('sound') !== 'off';
+
+function unlock() {
+  if (wanted && !audio && window.AudioContext) audio = new AudioContext();
+  audio?.resume().then(sayState);
+}
+
+function sayState() {
+  const button = $('#sound');
+  if (!button) return;
+  const on = wanted && audio?.state === 'running';
+  button.textContent = on ? button.dataset.on : wanted ? button.dataset.locked : button.dataset.off;
+  button.setAttribute('aria-pressed', String(on));
+}
+
+function toggleSound() {
+  wanted = !(wanted && audio?.state === 'running');
+  localStorage.setItem('sound', wanted ? 'on' : 'off');
+  if (wanted) unlock();
+  sayState();
+  if (wanted) sound();
+}
+
+function beep(pitch, times) {
+  if (!wanted || audio?.state !== 'running') return;
+  for (let n = 0; n < times; n += 1) {
+    const at = audio.currentTime + n * 0.28;
+    const tone = audio.createOscillator();
+    const loudness = audio.createGain();
+    tone.type = 'square';
+    tone.frequency.value = pitch;
+    loudness.gain.setValueAtTime(0.12, at);
+    loudness.gain.exponentialRampToValueAtTime(0.001, at + 0.22);
+    tone.connect(loudness).connect(audio.destination);
+    tone.start(at);
+    tone.stop(at + 0.24);
+  }
+}
+
+let sounding = null;
+
+function sound() {
+  const red = Number($('#urgent')?.dataset.critical ?? 0) > 0;
+  if (red && !sounding) { beep(880, 3); sounding = setInterval(() => beep(880, 3), 3000); }
+  if (!red && sounding) { clearInterval(sounding); sounding = null; }
+}
+
+// ---- keys -----------------------------------------------------------------------------------------------------
+
+const singleKeys = () => localStorage.getItem('single-keys') !== 'off';
+const typing = (target) => target.closest?.('input, textarea, select, [contenteditable]') && target.type !== 'checkbox';
+
+function help() {
+  const dialog = $('#help');
+  if (dialog.open) dialog.close(); else dialog.showModal();
+}
+
+function openDialog(identity) {
+  const dialog = document.getElementById(identity);
+  if (dialog && !dialog.open) { dialog.showModal(); $('textarea', dialog)?.focus(); }
+}
+
+function press(button) {
+  if (button.dataset.dialog) openDialog(button.dataset.dialog);
+  else button.click();
+}
+
+const go = { h: '/hazards/new', q: '/', c: '/clauses' };
+
+function queueKey(key) {
+  if (key === 'j' || key === 'k') { move(key === 'j' ? 1 : -1); return true; }
+  const settled = performance.now() - changedAt > SETTLE;
+  if (key === 'enter' && selected) { location.href = `/alerts/${selected}`; return true; }
+  if (key === 'a') {
+    const form = $('#card form[data-acknowledge]');
+    if (form && settled) acknowledge(form);
+    return true;
+  }
+  if ('prx'.includes(key) && selected) {
+    const link = $(`#card [data-decide="${key}"]`);
+    if (link && settled) location.href = link.href;
+    return true;
+  }
+  return false;
+}
+
+function onKey(event) {
+  acted = performance.now();
+  if (event.ctrlKey && event.key === 'Enter') { event.target.closest?.('form')?.requestSubmit(); return; }
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !singleKeys()) return;
+  const dialog = $('dialog[open]');
+  if (dialog && dialog.id !== 'help') {
+    const quick = !typing(event.target) || event.target.value === '';
+    const button = quick && /^[1-9]$/.test(event.key) ? $$('[data-reason]', dialog)[Number(event.key) - 1] : null;
+    if (button) { event.preventDefault(); button.click(); }
+    return;
+  }
+  if (typing(event.target)) { if (event.key === 'Escape') event.target.blur(); return; }
+  const key = event.key.toLowerCase();
+  if (key === 'enter' && event.target.closest?.('a, button, summary')) return;
+  if (event.repeat && key !== 'j' && key !== 'k') return;
+  if (key === '?') help();
+  else if (key === 's') toggleSound();
+  else if (key === 'g' && $('#urgent-link')) $('#urgent-link').click();
+  else if (key === 'g' && page === 'queue' && rowIds().length) choose(rowIds()[0]);
+  else if (page === 'queue' && queueKey(key)) { /* done */ }
+  else if ($(`[data-key="${CSS.escape(key)}"]`)) press($(`[data-key="${CSS.escape(key)}"]`));
+  else if (key in go && document.body.dataset.events) location.href = go[key];
+  else return;
+  event.preventDefault();
+}
+
+function onClick(event) {
+  acted = performance.now();
+  const target = event.target;
+  if (target.closest('#sound')) { toggleSound(); return; }
+  unlock();
+  if (target.closest('[data-help]')) help();
+  const close = target.closest('[data-close]');
+  if (close) close.closest('dialog').close();
+  const opener = target.closest('[data-dialog]');
+  if (opener) openDialog(opener.dataset.dialog);
+  const reason = target.closest('[data-reason]');
+  if (reason) {
+    const field = $('textarea', reason.closest('form'));
+    field.value = reason.lastChild.textContent.trim();
+    field.focus();
+  }
+  const row = target.closest('#rows tr');
+  if (row && !target.closest('a')) choose(row.id.slice(2));
+}
+
+function onSubmit(event) {
+  const form = event.target;
+  if ('acknowledge' in form.dataset) { event.preventDefault(); acknowledge(form); return; }
+  if ('once' in form.dataset) {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = 'yes';
+  }
+}
+
+document.addEventListener('keydown', (event) => { unlock(); onKey(event); });
+document.addEventListener('click', onClick);
+document.addEventListener('submit', onSubmit);
+document.addEventListener('visibilitychange', () => { if (!document.hidden) reload(); });
+$('#single-keys')?.addEventListener('change', (event) => localStorage.setItem('single-keys', event.target.checked ? 'on' : 'off'));
+if ($('#single-keys')) $('#single-keys').checked = singleKeys();
+$('[data-filters]')?.addEventListener('change', (event) => event.currentTarget.requestSubmit());
+$('[data-apply]')?.setAttribute('hidden', '');
+if (location.hash.length > 1) {
+  const wish = location.hash.slice(1);
+  openDialog(`dialog-${wish}`);
+  if (/^\w+$/.test(wish)) document.getElementById(wish)?.focus();
+}
+const onward = $('[data-follow]');
+if (onward) setTimeout(() => { location.href = onward.href; }, 1000);
+mark();
+sayState();
+sound();
+connect();
+tick();
+setInterval(tick, 500);
+document.documentElement.dataset.ready = 'yes';

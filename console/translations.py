@@ -1,0 +1,31 @@
+"""The console's two languages: every phrase that it says, in Chinese and English."""
+
+from typing import Literal
+
+from console.phrases import PHRASES
+from console.terms import TERMS
+
+Language = Literal["zh", "en"]
+LANGUAGES: tuple[Language, ...] = ("zh", "en")
+_ALL = PHRASES | TERMS
+
+
+def text(language: str, key: str, **values: object) -> str:
+    """The phrase for ``key``, with ``{name}`` filled in from ``values``. Raises KeyError for a key that is none."""
+    zh, en = _ALL[key]
+    return (zh if language == "zh" else en).format(**values)
+
+
+class Phrases:
+    """The phrases of one page."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The phrase for ``key``."""
+        return text(self._language, key, **values)
+
+    def known(self, key: str, otherwise: str) -> str:
+        """The phrase for ``key`` where there is one; what comes from other packages may be newer than this list."""
+        return text(self._language, key) if key in _ALL else otherwise
