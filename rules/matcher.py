@@ -132,8 +132,7 @@ class Matcher:
         """Those of ``allowed`` that reach the floor, best first, with the language in which they do best."""
         best: dict[int, tuple[float, str]] = {}
         for language, values in scores.items():
-            floor = FLOORS[language] if self._settings.floor is None else self._settings.floor
-            for i in ranked(values, allowed, floor):
+            for i in ranked(values, allowed, floor_of(self._settings, language)):
                 best[i] = max(best.get(i, (0.0, "")), (float(values.fused[i]), language))
         return [(i, language) for i, (_, language) in sorted(best.items(), key=lambda e: (-e[1][0], e[0]))]
 
@@ -143,6 +142,11 @@ class Matcher:
         except ConfigurationError:
             return ""
         return found.kind if found else ""
+
+
+def floor_of(settings: MatcherSettings, language: str) -> float:
+    """The score below which nothing counts as found: the one that was set, else the calibrated one."""
+    return FLOORS[language] if settings.floor is None else settings.floor
 
 
 def ranked(scores: Scores, allowed: Iterable[int], floor: float) -> list[int]:

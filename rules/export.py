@@ -1,0 +1,72 @@
+"""A code written to a file, one clause a row, as ``clauses import`` reads it again."""
+
+import csv
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine
+
+from rules.clause import Provision, listing
+from rules.errors import ClauseError
+
+_COLUMNS = (
+    "number", "heading_zh", "heading_en", "title_zh", "title_en", "text_zh", "text_en", "hazards", "limits",
+    "code", "edition", "version", "state", "effective_from", "effective_to", "author", "approver",
+)  # fmt: skip
+
+
+def export_code(engine: Engine, code: str, file: Path, at: datetime) -> int:
+    """Write the newest version of each clause of ``code`` to a .csv or .json file; answers how many.
+
+    Raises ClauseError for a code that is not there, another kind of file, or one that cannot be written.
+    """
+    rows = [_row(p) for p in listing(engine, code, at)]
+    if not rows:
+        raise ClauseError(f"There is no clause of {code!r}: nothing was written.")
+    suffix = file.suffix.lower()
+    if suffix not in (".csv", ".json"):
+        raise ClauseError(f"{file.name} is neither .csv nor .json: choose one of them.")
+    try:
+        if suffix == ".json":
+            file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        else:
+            _write_csv(file, rows)
+    except OSError as error:
+        raise ClauseError(f"{file} cannot be written: {error.strerror}.") from error
+    return len(rows)
+
+
+def _write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
+    # The mark makes Excel read UTF-8; a leading apostrophe keeps a spreadsheet from running a text as a formula.
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        writer = csv.DictWriter(out, _COLUMNS)
+        writer.writeheader()
+        for row in rows:
+            flat = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in row.items()}
+            writer.writerow({k: f"'{v}" if str(v)[:1] in ("=", "+", "@") else v for k, v in flat.items()})
+
+
+def _row(provision: Provision) -> dict[str, Any]:
+    content = provision.content
+    values: dict[str, Any] = {
+        "number": provision.number,
+        "code": provision.code,
+        "edition": provision.edition,
+        "version": provision.version,
+        "state": provision.state,
+        "author": provision.author,
+        "approver": provision.approver,
+        "limits": [msgspec.to_builtins(limit) for limit in content.limits],
+        "hazards": list(content.hazards),
+        "heading_zh": list(content.heading_zh),
+        "heading_en": list(content.heading_en),
+    }
+    for moment in ("effective_from", "effective_to"):
+        value = getattr(content, moment)
+        values[moment] = value.isoformat() if value else None
+    for text in ("title_zh", "title_en", "text_zh", "text_en"):
+        values[text] = getattr(content, text)
+    return {column: values[column] for column in _COLUMNS}

@@ -1,0 +1,160 @@
+"""Files that codes come in: what they hold as lines of text or as rows, with sizes bounded and encodings found."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rules.errors import ImportRefusedError
+
+LARGEST = 200 * 1024**2
+"""Bytes of a file, and of everything packed inside it, that are read at most."""
+TEXT, TABLE = (".txt", ".md", ".docx"), (".json", ".csv", ".xlsx")
+_PACKED = (".docx", ".xlsx")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: numbered lines of text, or rows of named values; and the encoding that it was in."""
+
+    lines: tuple[tuple[int, str], ...] = ()
+    rows: tuple[tuple[int, dict[str, Any]], ...] = ()
+    encoding: str = ""
+
+
+def read_content(path: Path) -> Content:
+    """The content of a code's file. Raises ImportRefusedError for one that is missing, too large or of another kind."""
+    suffix = path.suffix.lower()
+    if suffix not in (*TEXT, *TABLE):
+        raise ImportRefusedError(
+            f"{path.name} is no kind of file that a code is imported from: give one of {', '.join((*TEXT, *TABLE))}."
+        )
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= LARGEST else b""
+    except OSError as error:
+        raise ImportRefusedError(f"{path} cannot be read: {error.strerror}.") from error
+    if size > LARGEST:
+        raise ImportRefusedError(f"{path.name} has {size // 1024**2} MiB: more than {LARGEST // 1024**2} are not read.")
+    if not data.strip():
+        raise ImportRefusedError(f"{path.name} is empty.")
+    if suffix in _PACKED:
+        _refuse_bomb(path.name, data)
+        return Content(lines=_docx(path.name, data)) if suffix == ".docx" else Content(rows=_xlsx(path.name, data))
+    text, encoding = decoded(data, path.name)
+    if suffix == ".json":
+        return Content(rows=_json(path.name, text), encoding=encoding)
+    if suffix == ".csv":
+        return Content(rows=_csv(text), encoding=encoding)
+    return Content(lines=mended(text), encoding=encoding)
+
+
+def decoded(data: bytes, name: str) -> tuple[str, str]:
+    """The text in ``data`` and its encoding, found by what it holds: UTF-8, UTF-16 with its mark, or GB 18030 (GBK)."""
+    encodings = ["utf-16"] if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "gb18030"]
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if not _CONTROL.search(text):
+            return text, encoding.removesuffix("-sig")
+    raise ImportRefusedError(
+        f"{name} is no text in UTF-8, UTF-16 or GB 18030: save it as text in UTF-8, or give the right kind of file."
+    )
+
+
+def mended(text: str) -> tuple[tuple[int, str], ...]:
+    r"""Numbered lines without invisible characters, with literal ``\n`` and ``\t`` made real; empty ones left out."""
+    lines: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        for part in line.replace("\\r", "").replace("\\t", " ").split("\\n"):
+            clean = _INVISIBLE.sub("", part).replace("\u3000", " ").strip()
+            if clean:
+                lines.append((number, clean))
+    return tuple(lines)
+
+
+def _refuse_bomb(name: str, data: bytes) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            total = sum(part.file_size for part in packed.infolist())
+            encrypted = any(part.flag_bits & 1 for part in packed.infolist())
+    except zipfile.BadZipFile as error:
+        kind = "is protected by a password or of another kind" if data[:4] == b"\xd0\xcf\x11\xe0" else "is damaged"
+        raise ImportRefusedError(f"{name} {kind}: save it anew without a password.") from error
+    if encrypted:
+        raise ImportRefusedError(f"{name} is protected by a password: save it without one.")
+    if total > LARGEST:
+        raise ImportRefusedError(
+            f"{name} unpacks to {total // 1024**2} MiB, more than the {LARGEST // 1024**2} that are read: it is refused."
+        )
+
+
+def _docx(name: str, data: bytes) -> tuple[tuple[int, str], ...]:
+    import docx
+    from docx.table import Table
+
+    try:
+        document = docx.Document(io.BytesIO(data))
+        blocks: list[str] = []
+        for block in document.iter_inner_content():
+            if isinstance(block, Table):
+                blocks += [" | ".join(dict.fromkeys(cell.text.strip() for cell in row.cells)) for row in block.rows]
+            else:
+                blocks.append(block.text)
+    except Exception as error:
+        raise ImportRefusedError(f"{name} cannot be read as a Word document: {error}.") from error
+    lines = mended("\n".join(blocks))
+    if not lines:
+        raise ImportRefusedError(f"{name} holds no text.")
+    return lines
+
+
+def _xlsx(name: str, data: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheet = book.active
+        rows = [] if sheet is None else [list(row) for row in sheet.iter_rows(values_only=True)]
+    except Exception as error:
+        raise ImportRefusedError(f"{name} cannot be read as an Excel file: {error}.") from error
+    return tuple(_named(iter(rows)))
+
+
+def _csv(text: str) -> tuple[tuple[int, dict[str, Any]], ...]:
+    try:
+        dialect: Any = csv.Sniffer().sniff(text[:4096], delimiters=",;\t")
+    except csv.Error:
+        dialect = csv.excel
+    csv.field_size_limit(1_000_000)
+    return tuple(_named(iter(csv.reader(io.StringIO(text), dialect))))
+
+
+def _named(rows: Iterator[list[Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    head = [str(cell or "").strip() for cell in next(rows, [])]
+    for number, row in enumerate(rows, start=2):
+        values = {name: cell for name, cell in zip(head, row, strict=False) if name}
+        if any(str(v or "").strip() for v in values.values()):
+            yield number, values
+
+
+def _json(name: str, text: str) -> tuple[tuple[int, dict[str, Any]], ...]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ImportRefusedError(f"{name} is no JSON: {error}.") from error
+    if isinstance(data, dict):
+        inner = next((v for v in data.values() if isinstance(v, list) and v and isinstance(v[0], dict)), None)
+        data = inner if inner is not None else [{"number": k, "text": v} for k, v in data.items()]
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise ImportRefusedError(f"{name} is JSON of another kind: write a list of objects with a number and a text.")
+    return tuple(enumerate(data, start=1))
