@@ -11,6 +11,7 @@ from disposal.audit import append
 from disposal.document import EFFECTS, Decision, Document, DocumentState, Effect, document_identity
 from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, StateError
 from disposal.notify import post
+from disposal.sampling import review
 from stream.catalogue import risk_type as catalogue_type
 from stream.database import writing
 from stream.errors import ConfigurationError
@@ -59,6 +60,9 @@ def decide(
         _refuse(alert, document, decision, effect, actor, document_version)
         before = _seen(alert, document)
         _apply(session, alert, document, decision, effect, actor, reason)
+        if decision in ("uphold", "overturn", "reopen") and document is not None and document.policy:
+            session.flush()
+            review(session, mine, document.policy)
         line = append(
             session, mine, actor, decision, f"alert/{alert.id}", before, _seen(alert, document) | {"reason": reason}
         )
@@ -181,6 +185,7 @@ def _apply(
     elif effect.redraft:
         alert.step, alert.due_at, alert.lease_owner, alert.lease_until = "match", now, None, None
     alert.updated_at = now
+    alert.revision += 1
     session.add(alert)
     if document is not None and effect.target is not None:
         _apply_to(document, decision, effect, actor, reason)

@@ -78,7 +78,10 @@ class DocumentContent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredMatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A clause version that was found for the alert, with its score, why it was found, and its wording then."""
+    """A clause version that was found for the alert, with its score, why, and its wording then.
+
+    ``bound``: it governs this hazard by name or set the broken limit; else it was found by its words.
+    """
 
     version_id: str
     clause_id: str
@@ -86,7 +89,7 @@ class StoredMatch(msgspec.Struct, frozen=True, kw_only=True):
     text: Bilingual
     score: float
     reason: Bilingual
-    limits: tuple[str, ...] = ()
+    bound: bool = False
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +135,8 @@ class Document(SQLModel, table=True):
     matches: str = Field(default="[]", sa_column=Column(Text, nullable=False))
     checks: str = Field(default="[]", sa_column=Column(Text, nullable=False))
     verdict: str = Field(default="", sa_column=Column(Text, nullable=False))
+    policy: str = Field(default="", index=True)
+    would_close: bool | None = None
     schema_valid: bool | None = None
     repaired: bool = False
     fell_through: int = 0

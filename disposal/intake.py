@@ -1,7 +1,8 @@
 """Risk events become alerts: each is linked to its alert once, however often and in whatever order they arrive."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -19,17 +20,30 @@ _ACTOR = "disposal"
 
 
 class Taken(NamedTuple):
-    """The alert that an event belongs to and what it led to."""
+    """The alert that an event belongs to, what it led to, and how the alert stood before and after."""
 
     alert_id: str
     effect: Effect
+    before: dict[str, Any]
+    after: dict[str, Any]
 
 
-def take(session: Session, risk: Risk, site: Site | None, settings: DisposalSettings, now: datetime) -> Taken:
-    """Store a risk event and bring its alert up to date, all in the session's transaction.
+def take_all(
+    session: Session, risks: Sequence[Risk], site: Site | None, settings: DisposalSettings, now: datetime
+) -> list[Taken]:
+    """Store risk events and bring their alerts up to date, with their audit lines, in the session's transaction.
 
     Raises PoisonError for a risk type that this release does not know.
     """
+    taken = [_take(session, risk, site, settings, now) for risk in risks]
+    # Audit lines come last: who writes one keeps other writers waiting until the transaction ends.
+    for risk, one in zip(risks, taken, strict=True):
+        if one.effect not in ("known", "noted"):
+            append(session, risk.mine, _ACTOR, one.effect, f"alert/{one.alert_id}", one.before, one.after)
+    return taken
+
+
+def _take(session: Session, risk: Risk, site: Site | None, settings: DisposalSettings, now: datetime) -> Taken:
     kind = RISK_TYPES.get(risk.type)
     if kind is None:
         raise PoisonError(
@@ -37,7 +51,7 @@ def take(session: Session, risk: Risk, site: Site | None, settings: DisposalSett
         )
     known = session.get(AlertRisk, (risk.mine, risk.risk_id, risk.sequence))
     if known is not None:
-        return Taken(known.alert_id, "known")
+        return Taken(known.alert_id, "known", {}, {})
     alert, fresh, folded = _alert_for(session, risk, kind, site, settings, now)
     event = AlertRisk(
         mine=risk.mine,
@@ -54,11 +68,9 @@ def take(session: Session, risk: Risk, site: Site | None, settings: DisposalSett
     session.flush()
     session.add(event)
     session.flush()
-    effect = _update(session, alert, risk, now, fresh=fresh, folded=folded)
-    if effect not in ("known", "noted"):
-        after = {"alert": str(alert.state), "episode": alert.episode, "risk": risk.risk_id, "sequence": risk.sequence}
-        append(session, risk.mine, _ACTOR, effect, f"alert/{alert.id}", before, after)
-    return Taken(alert.id, effect)
+    effect = _update(session, alert, risk, settings, now, fresh=fresh, folded=folded)
+    after = {"alert": str(alert.state), "episode": alert.episode, "risk": risk.risk_id, "sequence": risk.sequence}
+    return Taken(alert.id, effect, before, after)
 
 
 def _alert_for(
@@ -112,7 +124,9 @@ def _new(risk: Risk, kind: RiskType, mark: str, site: Site | None, settings: Dis
     )
 
 
-def _update(session: Session, alert: Alert, risk: Risk, now: datetime, *, fresh: bool, folded: bool) -> Effect:
+def _update(
+    session: Session, alert: Alert, risk: Risk, settings: DisposalSettings, now: datetime, *, fresh: bool, folded: bool
+) -> Effect:
     """Move the alert to what all its events together say."""
     was = alert.episode
     events = session.exec(
@@ -125,14 +139,14 @@ def _update(session: Session, alert: Alert, risk: Risk, now: datetime, *, fresh:
     alert.raised_at = min(alert.raised_at, risk.started_at)
     if alert.closed:
         return "noted"
-    _move(alert, now)
+    _move(alert, settings, now)
     if alert.step == "decide" and (folded or alert.episode != was):
         alert.due_at = now
     session.add(alert)
     return _effect(was, alert.episode, fresh=fresh, folded=folded)
 
 
-def _move(alert: Alert, now: datetime) -> None:
+def _move(alert: Alert, settings: DisposalSettings, now: datetime) -> None:
     """A hazard seen to end returns to normal; one that is back, or that nobody can see any more, is active."""
     if alert.episode == "cleared" and alert.active:
         alert.move(AlertEvent.RETURN)
@@ -140,6 +154,7 @@ def _move(alert: Alert, now: datetime) -> None:
     elif alert.episode != "cleared" and not alert.active:
         alert.move(AlertEvent.RAISE)
         alert.acked_by = alert.acked_at = alert.returned_at = None
+        alert.escalate_at = settings.escalation.due(alert.priority, now)
 
 
 def _effect(was: str, episode: Episode | str, *, fresh: bool, folded: bool) -> Effect:

@@ -31,9 +31,13 @@ def read_library(path: Path = _FILE) -> dict[str, Usual]:
     try:
         found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), dict[str, Usual])
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise MeasuresError(f"The library of measures at {path} cannot be read: {error}. Mend or restore the file.") from error
+        raise MeasuresError(
+            f"The library of measures at {path} cannot be read: {error}. Mend or restore the file."
+        ) from error
     if odd := found.keys() ^ RISK_TYPES.keys():
-        raise MeasuresError(f"The library of measures at {path} and the catalogue differ in {', '.join(sorted(odd))}: add or remove those.")
+        raise MeasuresError(
+            f"The library of measures at {path} and the catalogue differ in {', '.join(sorted(odd))}: add or remove those."
+        )
     return found
 
 

@@ -1,12 +1,25 @@
 """The outbox: what has to leave the house, written in the transaction that decides it and delivered afterwards."""
 
-from datetime import datetime
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from sqlalchemy import Column, Index, Text
-from sqlmodel import Field, Session, SQLModel
+import httpx2
+import structlog
+from sqlalchemy import Column, Engine, Index, Text, or_
+from sqlmodel import Field, Session, SQLModel, col, select
 
-from stream.database import UtcDateTime
+from disposal.audit import append, canonical
+from disposal.document import Document, DocumentState
+from disposal.settings import NotifySettings
+from stream.database import UtcDateTime, reading, writing
 from stream.messages import utc_now
+
+SIGNATURE = "X-Minewatch-Signature"
+"""The header with ``sha256=`` and the HMAC of the body under the shared secret, in hex."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
+_logger = structlog.get_logger()
 
 
 class Outbox(SQLModel, table=True):
@@ -35,3 +48,106 @@ def post(session: Session, mine: str, kind: str, subject: str, body: str, *, key
         return
     now = utc_now()
     session.add(Outbox(id=key, mine=mine, kind=kind, subject=subject, body=body, created_at=now, due_at=now))
+
+
+def sign(secret: str, body: bytes) -> str:
+    """The signature of a body, as the receiver has to compute it too."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+class Postman:
+    """Delivers what the outbox holds, oldest first, at least once; the receiver knows a repeat by its ``id``."""
+
+    def __init__(
+        self, engine: Engine, mine: str, settings: NotifySettings, owner: str, count: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._mine = mine
+        self._settings = settings
+        self._owner = owner
+        self._count = count
+
+    def deliver_next(self) -> bool:
+        """Deliver the message that is due longest; answers whether there was one."""
+        message = self._take()
+        if message is None:
+            return False
+        failure = self._deliver(message)
+        self._settle(message, failure)
+        return True
+
+    def _take(self) -> Outbox | None:
+        now = utc_now()
+        conditions = (
+            Outbox.mine == self._mine,
+            col(Outbox.done_at).is_(None),
+            col(Outbox.due_at) <= now,
+            or_(col(Outbox.lease_until).is_(None), col(Outbox.lease_until) <= now),
+        )
+        with reading(self._engine) as session:
+            if session.exec(select(Outbox.id).where(*conditions).limit(1)).first() is None:
+                return None
+        with writing(self._engine) as session:
+            query = select(Outbox).where(*conditions).order_by(col(Outbox.due_at), col(Outbox.id)).limit(1)
+            row = session.exec(query.with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            row.lease_owner, row.lease_until = self._owner, now + timedelta(seconds=self._settings.seconds + 30)
+            session.add(row)
+            session.flush()
+            session.expunge(row)
+            return row
+
+    def _deliver(self, message: Outbox) -> str:
+        """Deliver it; answers why that failed, or nothing."""
+        if not self._settings.url:
+            _logger.info("notice", kind=message.kind, subject=message.subject)
+            return ""
+        said = {"id": message.id, "mine": message.mine, "kind": message.kind, "subject": message.subject}
+        body = canonical(said | {"created_at": message.created_at.isoformat(), "body": message.body}).encode()
+        headers = {"Content-Type": "application/json"}
+        if secret := self._settings.secret.get_secret_value():
+            headers[SIGNATURE] = sign(secret, body)
+        try:
+            with httpx2.Client(timeout=self._settings.seconds, follow_redirects=False, trust_env=False) as client:
+                status = client.post(self._settings.url, content=body, headers=headers).status_code
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return type(error).__name__
+        return "" if 200 <= status < 300 else f"status {status}"
+
+    def _settle(self, message: Outbox, failure: str) -> None:
+        now = utc_now()
+        with writing(self._engine) as session:
+            row = session.exec(select(Outbox).where(Outbox.id == message.id).with_for_update()).one()
+            if row.lease_owner != self._owner or row.done_at is not None:
+                return
+            row.lease_owner = row.lease_until = None
+            row.attempts += 1
+            if not failure:
+                row.done_at, row.outcome = now, "delivered" if self._settings.url else "logged"
+                _issued(session, row, now)
+            elif row.attempts >= self._settings.attempts:
+                row.done_at, row.outcome = now, f"given up: {failure}"
+                _logger.error("delivery given up", subject=row.subject, reason=failure)
+            else:
+                row.due_at = now + timedelta(seconds=min(_FIRST_PAUSE * 2 ** (row.attempts - 1), _LONGEST_PAUSE))
+                row.outcome = failure
+            session.add(row)
+        self._count("deliveries_failed" if failure else "deliveries")
+
+
+def _issued(session: Session, row: Outbox, now: datetime) -> None:
+    """A document that went out is issued; one that somebody is working on already stays where it is."""
+    if row.kind != "document":
+        return
+    document = session.get(Document, row.subject.removeprefix("document/"), with_for_update=True)
+    if document is None:
+        return
+    before = {"document": document.state}
+    document.issued_at = now
+    if document.state == DocumentState.APPROVED:
+        document.state = DocumentState.ISSUED
+        append(
+            session, row.mine, "disposal", "issued", f"alert/{document.alert_id}", before, {"document": document.state}
+        )
+    session.add(document)

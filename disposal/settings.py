@@ -55,14 +55,8 @@ class DrafterSettings(Section):
 
 
 class ClosureSettings(Section):
-    """How long alerts wait before the closure policy is asked."""
+    """How long a routine alert waits for its hazard to end; everything else stands in the closure policy."""
 
-    stability_seconds: float = Field(
-        30.0,
-        ge=0,
-        title="Stability",
-        description="Seconds of wall clock after the end of a hazard without a new one before it may be closed.",
-    )
     ongoing_seconds: float = Field(
         600.0,
         gt=0,

@@ -36,25 +36,20 @@ def summary(engine: Engine, mine: str, since: datetime) -> Summary:
     """Counts of everything that was published, committed or drafted at ``since`` or later."""
     with reading(engine) as session:
         raised = _raised(session, mine, since)
-        alerts = session.exec(select(Alert.id).where(Alert.mine == mine, col(Alert.committed_at) >= since)).all()
         documents = session.exec(select(Document).where(Document.mine == mine, col(Document.created_at) >= since)).all()
         drafted = set(
             session.exec(
                 select(Document.alert_id).where(Document.mine == mine, col(Document.checked_at).is_not(None)).distinct()
             ).all()
         )
-        committed = {
-            identity: at
-            for identity, at in session.exec(
-                select(Alert.id, Alert.committed_at).where(Alert.mine == mine, col(Alert.committed_at) >= since)
-            ).all()
-        }
+        rows = select(Alert.id, Alert.committed_at).where(Alert.mine == mine, col(Alert.committed_at) >= since)
+        committed = {identity: at for identity, at in session.exec(rows).all()}  # noqa: C416  # rows are no pairs to mypy
     checked = [d for d in documents if d.checked_at is not None]
     by_type = Counter(event.type for event in raised)
     return Summary(
         risks=len(raised),
         risks_by_type=dict(sorted(by_type.items())),
-        alerts=len(alerts),
+        alerts=len(committed),
         documents=len(checked),
         auto_closed=sum(d.auto_closed_at is not None for d in documents),
         pending=sum(d.state == DocumentState.PENDING_APPROVAL for d in documents),

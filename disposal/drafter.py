@@ -1,0 +1,149 @@
+"""Who writes the document: backends in their order within a time budget, checks behind each, the composer at last."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from disposal import composer
+from disposal.answer import content_from, read_answer
+from disposal.checks import check, passed, repair
+from disposal.document import Check, DocumentContent
+from disposal.errors import DraftError
+from disposal.prompt import Prompt, prompt_for
+from disposal.request import DraftRequest
+from disposal.settings import DrafterSettings
+
+_logger = structlog.get_logger()
+
+
+class Backend(Protocol):
+    """A language model that answers a prompt with JSON of the schema, or as near to it as it can."""
+
+    name: str
+
+    def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
+        """What the model wrote, within ``seconds``. Raises DraftError where it does not answer in time or at all."""
+        ...
+
+
+class Draft(NamedTuple):
+    """A checked draft: who wrote it, what the checks found, and what happened on the way.
+
+    ``schema_valid`` tells of the model's answer before any repair (None: the composer wrote it), ``fell_through``
+    counts the backends that gave nothing usable before this one.
+    """
+
+    content: DocumentContent
+    backend: str
+    language: str
+    prompt: str
+    checks: tuple[Check, ...]
+    schema_valid: bool | None
+    repaired: bool
+    fell_through: int
+    seconds: float
+
+
+class Drafter:
+    """Writes documents. Safe to use from several threads; what it does is counted through ``count``."""
+
+    def __init__(
+        self, backends: Sequence[Backend], settings: DrafterSettings, count: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._backends = tuple(backends)
+        self._settings = settings
+        self._count = count
+        self._resting: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def draft(self, request: DraftRequest) -> Draft:
+        """The document for this request: from the first backend whose draft holds, else composed."""
+        begin = time.monotonic()
+        failures = 0
+        for backend in self._backends:
+            if self._rests(backend):
+                failures += 1
+                continue
+            draft = self._ask(backend, request, failures, begin)
+            if draft is not None:
+                return draft
+            failures += 1
+        content = composer.compose(request)
+        self._count("drafts_composed")
+        return Draft(
+            content,
+            composer.NAME,
+            "zh,en",
+            "",
+            check(content, request),
+            None,
+            False,
+            failures,
+            time.monotonic() - begin,
+        )
+
+    def _ask(self, backend: Backend, request: DraftRequest, failures: int, begin: float) -> Draft | None:
+        left = self._settings.seconds - (time.monotonic() - begin)
+        if left <= 0:
+            return None
+        prompt = prompt_for(request)
+        try:
+            text = backend.answer(request, prompt, left)
+        except DraftError as error:
+            self._fell_through(backend, str(error), rests=True)
+            return None
+        self._count("drafts_asked")
+        try:
+            answer, exact = read_answer(text)
+        except DraftError as error:
+            self._fell_through(backend, str(error))
+            return None
+        content = content_from(answer, request, backend.name)
+        exact = exact and len(content.citations) == len(answer.citations)
+        self._count("drafts_schema_valid" if exact else "drafts_schema_invalid")
+        checks, repaired = check(content, request), False
+        if not passed(checks):
+            content, repaired = repair(content, request), True
+            checks = check(content, request)
+        if not passed(checks):
+            self._fell_through(backend, "; ".join(f"{c.name}: {c.detail}" for c in checks if not c.ok))
+            return None
+        seconds = time.monotonic() - begin
+        return Draft(
+            content, backend.name, request.language, prompt.version, checks, exact, repaired, failures, seconds
+        )
+
+    def _rests(self, backend: Backend) -> bool:
+        with self._lock:
+            return time.monotonic() < self._resting.get(backend.name, 0.0)
+
+    def _fell_through(self, backend: Backend, reason: str, *, rests: bool = False) -> None:
+        """Count a backend that gave nothing usable; one that did not answer rests, so that no queue grows behind it."""
+        self._count("drafts_fell_through")
+        _logger.warning("draft fell through", backend=backend.name, reason=reason[:500])
+        if rests:
+            with self._lock:
+                self._resting[backend.name] = time.monotonic() + self._settings.rest_seconds
+
+
+def open_drafter(settings: DrafterSettings, count: Callable[[str], None]) -> Drafter:
+    """The drafter that the settings describe; backends that are not configured are left out.
+
+    Raises ConfigurationError where a local model's folder holds no model.
+    """
+    backends: list[Backend] = []
+    for name in settings.order:
+        if name == "composer":
+            break
+        if name == "openai" and settings.endpoint.url:
+            from disposal.endpoint import EndpointBackend
+
+            backends.append(EndpointBackend(settings.endpoint))
+        if name == "transformers" and settings.local.folder is not None:
+            from disposal.causal import CausalBackend
+
+            backends.append(CausalBackend(settings.local))
+    return Drafter(backends, settings, count)

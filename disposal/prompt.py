@@ -1,0 +1,30 @@
+"""The prompts: versioned files, into which the material goes as data only."""
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from disposal.answer import request_json
+from disposal.request import DraftRequest
+
+VERSION = "draft-1"
+_FOLDER = Path(__file__).with_name("prompts")
+_SLOT = "{{material}}"
+
+
+class Prompt(NamedTuple):
+    """What is sent to a model, and which file it was made from."""
+
+    text: str
+    version: str
+
+
+def prompt_for(request: DraftRequest) -> Prompt:
+    """The prompt for a request, in its language; its fixed part stands first."""
+    before, _, after = _template(request.language).partition(_SLOT)
+    return Prompt(before + request_json(request) + after, f"{VERSION}.{request.language}")
+
+
+@cache
+def _template(language: str) -> str:
+    return (_FOLDER / f"{VERSION}.{language}.md").read_text(encoding="utf-8")

@@ -1,0 +1,267 @@
+"""The steps from an alert to its decision: each works outside any transaction and commits under its lease."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from disposal.alert import Alert
+from disposal.audit import append
+from disposal.document import (
+    AUTOMATIC,
+    Document,
+    DocumentState,
+    Reason,
+    StoredMatch,
+    Verdict,
+    document_identity,
+    to_json,
+)
+from disposal.drafter import Draft, Drafter
+from disposal.due import BACK_OFF, Claim, LeaseLostError, Move, Standing, claim, finishing, next_move, release
+from disposal.notify import post
+from disposal.policy import PolicyVersion, in_force, may_close
+from disposal.request import stored
+from disposal.sampling import sampled
+from disposal.settings import DisposalSettings
+from disposal.situation import closure_facts, draft_request, events_of, telling
+from rules.matcher import Match
+from stream.database import reading
+from stream.messages import Risk, utc_now
+
+_logger = structlog.get_logger()
+_ACTOR = "disposal"
+
+
+class Finder(Protocol):
+    """Finds the clauses in force for a risk: ``rules.matcher.Matcher``."""
+
+    def match(self, risk: Risk, at: datetime) -> list[Match]:
+        """The clauses for that risk, best first."""
+        ...
+
+
+class Steps:
+    """Does what is due for the alerts of one mine. Safe to use from several threads under different owners."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        mine: str,
+        finder: Callable[[], Finder],
+        drafter: Drafter,
+        settings: DisposalSettings,
+        count: Callable[[str], None],
+    ) -> None:
+        self._engine = engine
+        self._mine = mine
+        self._finder = finder
+        self._drafter = drafter
+        self._settings = settings
+        self._count = count
+        self._doing: dict[str, Callable[[Claim], None]] = {
+            "match": self.match,
+            "draft": self.draft,
+            "decide": self.decide,
+        }
+
+    def do_next(self, steps: tuple[str, ...], owner: str) -> bool:
+        """Do the most urgent step that is due among ``steps``; answers whether there was one."""
+        seconds = self._settings.lease_seconds + self._settings.drafter.seconds
+        taken = claim(self._engine, self._mine, steps, owner, utc_now(), seconds)
+        if taken is None:
+            return False
+        try:
+            self._doing[taken.alert.step](taken)
+        except LeaseLostError:
+            release(self._engine, taken, utc_now(), failed=False)
+        except Exception as error:  # noqa: BLE001  # whatever goes wrong in one alert must not stop the others
+            self._failed(taken, error)
+        return True
+
+    def match(self, taken: Claim) -> None:
+        """Find the clauses for an alert and open its document with them."""
+        with reading(self._engine) as session:
+            risk = telling(events_of(session, taken.alert.id))
+        self._open_document(taken, stored(self._finder().match(risk, utc_now())))
+
+    def draft(self, taken: Claim) -> None:
+        """Have the document written."""
+        document = self._document(taken.alert)
+        request = draft_request(self._engine, taken.alert, document, self._settings.drafter.language, utc_now())
+        draft = self._drafter.draft(request)
+        with finishing(self._engine, taken) as (session, alert):
+            row = session.get_one(Document, document.id)
+            _write(row, draft)
+            session.add(row)
+            _advance(alert, "decide")
+            actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
+            after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
+            append(session, self._mine, actor, "drafted", f"alert/{alert.id}", {"document": "DRAFT"}, after)
+
+    def decide(self, taken: Claim) -> None:
+        """Let the policy judge, or put the document before a person, or wait for what has to come first."""
+        document = self._document(taken.alert)
+        with reading(self._engine) as session:
+            policy = in_force(session, self._mine)
+        move = self._move(taken.alert, document, policy)
+        if move.action == "wait":
+            with finishing(self._engine, taken, unchanged=True) as (_, alert):
+                alert.due_at = move.until
+            return
+        if move.action == "rest":
+            with finishing(self._engine, taken, unchanged=True) as (_, alert):
+                alert.step, alert.due_at = "none", None
+            return
+        verdict = self._judge(taken.alert, document, policy)
+        with finishing(self._engine, taken, unchanged=True) as (session, alert):
+            row = session.get_one(Document, document.id)
+            self._settle(session, alert, row, move, verdict, policy)
+
+    def _move(self, alert: Alert, document: Document, policy: PolicyVersion | None) -> Move:
+        content = policy.read() if policy else None
+        standing = Standing(
+            alert.type,
+            alert.source_kind,
+            alert.episode,
+            alert.committed_at,
+            alert.returned_at,
+            DocumentState(document.state),
+        )
+        return next_move(
+            standing,
+            content.types if content else (),
+            policy.state if policy else None,
+            content.stable_seconds if content else 0.0,
+            self._settings.closure.ongoing_seconds,
+            utc_now(),
+        )
+
+    def _judge(self, alert: Alert, document: Document, policy: PolicyVersion | None) -> Verdict:
+        if policy is None:
+            return may_close_nothing()
+        content = policy.read()
+        said = may_close(content, closure_facts(self._engine, alert, document, content, utc_now()))
+        return Verdict(close=said.close, reasons=said.reasons, policy=policy.id, shadow=policy.state != "ACTIVE")
+
+    def _settle(
+        self, session: Session, alert: Alert, row: Document, move: Move, verdict: Verdict, policy: PolicyVersion | None
+    ) -> None:
+        """Commit what was decided: closed by the policy, before a person, or in shadow only written down."""
+        before = {"alert": str(alert.state), "document": row.state}
+        row.verdict, row.policy, row.would_close = to_json(verdict), verdict.policy, verdict.close
+        closes = move.action == "judge" and verdict.close and policy is not None and self._still_active(session, policy)
+        if closes and policy is not None:
+            _close(session, alert, row, policy)
+            self._count("auto_closed")
+        elif row.state == DocumentState.CHECKED:
+            row.state = DocumentState.PENDING_APPROVAL
+            alert.updated_at = utc_now()
+        alert.step = "decide" if move.action == "person" and verdict.shadow else "none"
+        alert.due_at = alert.returned_at if alert.step == "decide" and alert.episode != "ongoing" else None
+        session.add(row)
+        after = {"alert": str(alert.state), "document": row.state, "would_close": verdict.close}
+        action = "auto-close" if closes else "submit" if before["document"] != row.state else "judge"
+        actor = verdict.policy if closes or action == "judge" else _ACTOR
+        append(session, self._mine, actor, action, f"alert/{alert.id}", before, after)
+
+    def _still_active(self, session: Session, policy: PolicyVersion) -> bool:
+        """The policy may have been suspended since it was read: looked at again where the closure is committed."""
+        state = session.exec(
+            select(PolicyVersion.state)
+            .where(
+                PolicyVersion.mine == policy.mine,
+                PolicyVersion.name == policy.name,
+                PolicyVersion.version == policy.version,
+            )
+            .with_for_update()
+        ).first()
+        return state == "ACTIVE"
+
+    def _open_document(self, taken: Claim, matches: tuple[StoredMatch, ...]) -> None:
+        with finishing(self._engine, taken) as (session, alert):
+            alert.document_version += 1
+            session.add(
+                Document(
+                    id=document_identity(alert.id, alert.document_version),
+                    alert_id=alert.id,
+                    mine=alert.mine,
+                    version=alert.document_version,
+                    state=DocumentState.DRAFT,
+                    matches=to_json(matches),
+                    created_at=utc_now(),
+                )
+            )
+            _advance(alert, "draft")
+            after = {"document": "DRAFT", "version": alert.document_version, "clauses": [m.version_id for m in matches]}
+            append(session, self._mine, _ACTOR, "matched", f"alert/{alert.id}", None, after)
+
+    def _document(self, alert: Alert) -> Document:
+        with reading(self._engine) as session:
+            return session.get_one(Document, document_identity(alert.id, alert.document_version))
+
+    def _failed(self, taken: Claim, error: Exception) -> None:
+        """Try again later; after some tries go on without, so that the alert reaches a person whatever happens."""
+        alert = taken.alert
+        _logger.exception("step failed", step=alert.step, alert=alert.id, attempt=alert.attempts + 1)
+        self._count("steps_failed")
+        if alert.attempts < len(BACK_OFF):
+            due = utc_now() + timedelta(seconds=BACK_OFF[alert.attempts])
+            release(self._engine, taken, due, failed=True)
+            return
+        try:
+            self._give_up(taken, error)
+        except LeaseLostError:
+            release(self._engine, taken, utc_now(), failed=False)
+
+    def _give_up(self, taken: Claim, error: Exception) -> None:
+        if taken.alert.step == "match":
+            self._open_document(taken, ())
+            return
+        said = Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures=type(error).__name__),))
+        with finishing(self._engine, taken) as (session, alert):
+            row = session.get_one(Document, document_identity(alert.id, alert.document_version))
+            before = {"document": row.state}
+            row.state, row.verdict = DocumentState.PENDING_APPROVAL, to_json(said)
+            session.add(row)
+            alert.step, alert.due_at, alert.updated_at = "none", None, utc_now()
+            after = {"document": row.state, "error": type(error).__name__}
+            append(session, self._mine, _ACTOR, "submit", f"alert/{alert.id}", before, after)
+
+
+def may_close_nothing() -> Verdict:
+    """The verdict where no policy is in force."""
+    return Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures="none"),))
+
+
+def _advance(alert: Alert, step: str) -> None:
+    now = utc_now()
+    alert.step, alert.due_at, alert.attempts, alert.updated_at = step, now, 0, now
+
+
+def _write(row: Document, draft: Draft) -> None:
+    row.state = DocumentState.CHECKED
+    row.content, row.checks = to_json(draft.content), to_json(draft.checks)
+    row.backend, row.language, row.prompt = draft.backend, draft.language, draft.prompt
+    row.schema_valid, row.repaired, row.fell_through = draft.schema_valid, draft.repaired, draft.fell_through
+    row.seconds = draft.seconds
+    row.deadline = draft.content.deadline
+    row.checked_at = utc_now()
+
+
+def _close(session: Session, alert: Alert, row: Document, policy: PolicyVersion) -> None:
+    """Close by policy; the document still goes out, and some closures are put before a person again."""
+    now = utc_now()
+    for event in AUTOMATIC.events:
+        alert.move(event)
+    if alert.acked_by is None:
+        alert.acked_by, alert.acked_at = policy.id, now
+    alert.closed, alert.closed_at, alert.closed_by, alert.escalate_at = True, now, policy.id, None
+    alert.updated_at = now
+    row.auto_closed_at = row.decided_at = row.closed_at = now
+    row.decision, row.decided_by = "auto-close", policy.id
+    row.state = DocumentState.SAMPLED if sampled(row.id, policy.read().sample) else DocumentState.AUTO_CLOSED
+    post(session, alert.mine, "document", f"document/{row.id}", row.content, key=f"document/{row.id}")

@@ -1,0 +1,172 @@
+"""The stage that turns risks into alerts at once, and the loops behind it that do what is due."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+
+from disposal.audit import export_head
+from disposal.drafter import open_drafter
+from disposal.errors import AuditError
+from disposal.intake import take_all
+from disposal.loop import Loop, Sometimes
+from disposal.notify import Postman
+from disposal.policy import ship_policy
+from disposal.settings import DisposalSettings
+from disposal.situation import current_site
+from disposal.steps import Finder, Steps
+from disposal.sweep import sweep
+from rules.matcher import Matcher
+from rules.settings import RulesSettings
+from stream.database import open_database, writing
+from stream.health import store_health
+from stream.heartbeat import Heartbeat
+from stream.log import Consumer, Topic, open_log
+from stream.messages import Health, Risk, utc_now
+from stream.settings import LogSettings
+from stream.worker import Item, Worker
+
+NAME = "disposal"
+_logger = structlog.get_logger()
+
+
+class DisposalStage:
+    """Risks in, alerts out, each committed and visible before anything slow is begun."""
+
+    name = NAME
+    topics: Sequence[Topic] = ("risks", "health")
+    batch = 64
+
+    def __init__(
+        self, engine: Engine, mine: str, settings: DisposalSettings, heartbeat: Heartbeat, wake: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._mine = mine
+        self._settings = settings
+        self._heartbeat = heartbeat
+        self._wake = wake
+
+    def assigned(self, consumer: Consumer, partitions: frozenset[tuple[Topic, int]]) -> None:
+        """Nothing is remembered outside the tables."""
+
+    def handle(self, items: Sequence[Item]) -> None:
+        """Commit the alerts of a batch together; a risk event that came before changes nothing."""
+        store_health(self._engine, [item.message for item in items if isinstance(item.message, Health)])
+        risks = [item.message for item in items if isinstance(item.message, Risk)]
+        if not risks:
+            return
+        try:
+            effects = self._take(risks)
+        except IntegrityError:
+            # A member that has lost its partitions was still writing the same events: now they are known.
+            effects = self._take(risks)
+        self._heartbeat.count("risk_events", len(risks))
+        self._heartbeat.count("alerts", effects.count("raised"))
+        self._wake()
+
+    def idle(self) -> None:
+        """What is due by time is done by the loops."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _take(self, risks: Sequence[Risk]) -> list[str]:
+        site = current_site(self._engine, self._mine)
+        now = utc_now()
+        with writing(self._engine) as session:
+            return [taken.effect for taken in take_all(session, risks, site, self._settings, now)]
+
+
+class DueLoops:
+    """The loops behind the intake: steps, drafting, deliveries, and what time alone makes due."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        mine: str,
+        settings: DisposalSettings,
+        finder: Callable[[], Finder],
+        heartbeat: Heartbeat,
+        stop: threading.Event,
+    ) -> None:
+        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        drafter = open_drafter(settings.drafter, heartbeat.count)
+        steps = Steps(engine, mine, finder, drafter, settings, heartbeat.count)
+        postman = Postman(engine, mine, settings.notify, owner, heartbeat.count)
+        self._sweep = Sometimes(1.0, lambda: sweep(engine, mine, settings, utc_now()))
+        self._heads = Sometimes(settings.audit.seconds, lambda: _export(engine, mine, settings))
+        self.loops = (
+            Loop("steps", self._waking(lambda: steps.do_next(("match", "decide"), f"{owner}:steps")), stop),
+            Loop("drafting", self._waking(lambda: steps.do_next(("draft",), f"{owner}:drafting")), stop),
+            Loop("deliveries", postman.deliver_next, stop),
+            Loop("time", self._by_time, stop),
+        )
+
+    def wake(self) -> None:
+        """Something was committed that may make something due."""
+        for loop in self.loops:
+            loop.wake()
+
+    def _waking(self, work: Callable[[], bool]) -> Callable[[], bool]:
+        def done() -> bool:
+            did = work()
+            if did:
+                self.wake()
+            return did
+
+        return done
+
+    def _by_time(self) -> bool:
+        self._sweep()
+        self._heads()
+        return False
+
+
+def run_disposal(
+    stop: threading.Event,
+    *,
+    settings: DisposalSettings,
+    rules_settings: RulesSettings,
+    log_settings: LogSettings,
+    database_url: str,
+    evidence_url: str,
+    mine: str,
+) -> None:
+    """Run the stage until ``stop`` is set.
+
+    Raises ConfigurationError where something that it was given cannot be used, and whatever ended one of its loops.
+    """
+    del evidence_url
+    engine = open_database(database_url)
+    ship_policy(engine, mine)
+    log = open_log(log_settings)
+    heartbeat = Heartbeat(engine, mine, NAME)
+    matcher = Matcher(engine, mine, rules_settings.matcher)
+    due_loops = DueLoops(engine, mine, settings, lambda: matcher, heartbeat, stop)
+    stage = DisposalStage(engine, mine, settings, heartbeat, due_loops.wake)
+    for loop in due_loops.loops:
+        loop.start()
+    try:
+        Worker(stage, log, mine, heartbeat, stop).run()
+    finally:
+        stop.set()
+        for loop in due_loops.loops:
+            loop.join(5.0)
+        log.close()
+    for loop in due_loops.loops:
+        if loop.error is not None:
+            raise loop.error
+
+
+def _export(engine: Engine, mine: str, settings: DisposalSettings) -> None:
+    if settings.audit.heads is None:
+        return
+    try:
+        export_head(engine, mine, settings.audit.heads)
+    except AuditError as error:
+        _logger.error("audit head not exported", reason=str(error))
