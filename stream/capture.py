@@ -72,7 +72,7 @@ def run_capture_stage(
     engine = open_database(database_url)
     log = open_log(log_settings)
     heartbeat = Heartbeat(engine, mine, "capture")
-    run = _parent_life() if run is None else run
+    run = parent_life() if run is None else run
     keepers = [CameraKeeper(mine, c, log, log_settings, settings, engine, heartbeat, run) for c in cameras]
     try:
         heartbeat.ready()
@@ -91,7 +91,8 @@ def run_capture_stage(
         engine.dispose()
 
 
-def _parent_life() -> str:
+def parent_life() -> str:
+    """The life of the process that started this one: one run of the house, whose stages may be started again in it."""
     parent = os.getppid()
     with contextlib.suppress(OSError):
         # Field 22 of proc(5)'s stat, counted behind the name, which may hold anything: when the process started.

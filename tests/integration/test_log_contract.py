@@ -304,7 +304,7 @@ def test_what_was_acknowledged_survives_a_kill_of_the_writer(
 
 
 def test_another_scheme_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="log.url"):
+    with pytest.raises(ConfigurationError, match=r"log\.url"):
         open_log(LogSettings(url="redis://localhost"))
 
 
