@@ -1,0 +1,103 @@
+"""Commands of the detector: look at pictures with it, train it, score it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.options import DATA, Config, Data, Json, err, out, show
+from console.settings import load
+from console.watch import watching
+from stream.errors import ConfigurationError
+
+app = typer.Typer(help="The detector: detect, train and evaluate.", no_args_is_help=True)
+
+
+@app.command()
+def detect(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="A picture, a folder of pictures or a video.")],
+    *,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
+    ] = None,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Say what the detector sees in pictures."""
+    from vision.detect import detect as look
+
+    settings = load(config, context.obj, data).vision
+    seen = list(look(source, watching(settings, weights)))
+    if as_json:
+        show({"pictures": [picture.as_dict() for picture in seen]}, as_json=True)
+        return
+    for picture in seen:
+        labels = ", ".join(f"{d.label} {d.confidence:.2f}" for d in picture.detections) or "nothing"
+        out.print(f"{picture.name}: {labels}", highlight=False)
+
+
+@app.command()
+def train(
+    data_yaml: Annotated[Path, typer.Argument(help="The set's data.yaml, in YOLO's layout.")],
+    folder: Annotated[
+        Path, typer.Option("--out", help="Where checkpoints and weights go; run again, it goes on from there.")
+    ],
+    *,
+    model: Annotated[
+        str, typer.Option("--model", help="A YOLO architecture (.yaml) or weights (.pt) to start from.")
+    ] = "yolo11n.yaml",
+    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 40,
+    image_size: Annotated[int, typer.Option("--image-size", min=64, help="Long side in pixels.")] = 320,
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 16,
+    seed: Annotated[int, typer.Option("--seed")] = 7,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0: all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a detector on a mine's own pictures; a training that was killed goes on from its checkpoint."""
+    from vision.train import train as learn
+
+    best = learn(
+        data_yaml,
+        folder,
+        model=model,
+        epochs=epochs,
+        image_size=image_size,
+        batch=batch,
+        seed=seed,
+        threads=threads or None,
+    )
+    show({"weights": str(best)}, as_json=as_json)
+    err.print("Score it with 'minewatch vision evaluate' before it watches anything.")
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[Path, typer.Option("--weights", help="YOLO weights: a .pt file or an OpenVINO folder.")],
+    data_yaml: Annotated[Path, typer.Option("--data", help="The set's data.yaml, in YOLO's layout.")],
+    *,
+    renamed: Annotated[
+        str,
+        typer.Option(
+            "--map", help="Classes of the set renamed: 'Hardhat=helmet,dump truck='; an empty name drops one."
+        ),
+    ] = "",
+    image_size: Annotated[int | None, typer.Option("--image-size", min=64)] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a detector on labelled pictures."""
+    from vision.evaluate import evaluate as score
+
+    show(score(weights, data_yaml, class_map=class_map(renamed), image_size=image_size).as_dict(), as_json=as_json)
+
+
+def class_map(text: str) -> dict[str, str]:
+    """``a=b,c=`` as {a: b, c: ""}. Raises ConfigurationError for a part without an equals sign."""
+    renames: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        old, equals, new = part.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--map has {part!r}: write OLD=NEW, or OLD= to leave a class out.")
+        renames[old.strip()] = new.strip()
+    return renames

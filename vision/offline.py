@@ -1,0 +1,40 @@
+"""Makes ultralytics and OpenVINO work with no network: nothing is fetched, nothing installed, nothing reported."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+
+def prepare() -> None:
+    """Set up this process; to be called before ultralytics or openvino's converter is imported."""
+    folder = _config_folder()
+    font = folder / "Ultralytics" / "Arial.ttf"
+    if not font.exists():
+        _place_font(font)
+    os.environ.update(
+        YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_CONFIG_DIR=str(folder), ULTRALYTICS_SAFE_LOAD="true"
+    )
+    # OpenVINO's converter asks for this module and tries the network with it; without it, it goes on.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def _config_folder() -> Path:
+    folder = Path.home() / ".cache" / "minewatch"
+    try:
+        (folder / "Ultralytics").mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="minewatch-ultralytics-"))
+        (folder / "Ultralytics").mkdir()
+    return folder
+
+
+def _place_font(font: Path) -> None:
+    """Put a font that a dependency ships where ultralytics would download one to draw labels."""
+    import matplotlib as mpl
+
+    source = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    with tempfile.NamedTemporaryFile(dir=font.parent, delete=False) as draft:
+        draft.write(source.read_bytes())
+    shutil.move(draft.name, font)
