@@ -32,7 +32,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     ``window`` holds (captured time, supported) of the frames looked at within the on-delay. ``looks`` are the frames
     kept as evidence, ``stride`` which share of them, ``best`` the most confident; all end with the raising.
-    ``absent_since`` and ``absent_scans`` count what was seen of its absence since the last support.
+    ``absent_since`` and ``absent_scans`` count what was seen of its absence since the last support. ``told_…`` is what
+    the last event said, ``recorded`` that the seconds around the raising have been asked for.
     """
 
     type: str
@@ -55,6 +56,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     told_at: datetime | None = None
     told_confidence: float = 0.0
     told_persons: int = 0
+    raised_at: datetime | None = None
+    recorded: bool = False
 
     @property
     def key(self) -> Key:
@@ -65,7 +68,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to an episode, to be published under its id with this sequence number.
 
-    ``episode`` is the state with which it happened, ``detections`` those of the frame that led to it, if any did.
+    ``episode`` is the state with which it happened, ``detections`` those of the frame that led to it, if any did;
+    ``record`` asks for a clip of the seconds around the raising.
     """
 
     state: EventState
@@ -76,6 +80,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     detections: tuple[Detection, ...] = ()
     absence: Absence | None = None
+    record: bool = False
 
 
 def with_look(episode: Episode, look: Look) -> Episode:

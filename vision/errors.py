@@ -13,3 +13,7 @@ class BackendError(ConfigurationError):
 
 class PictureError(PoisonError):
     """A picture is no 8-bit colour JPEG of a usable size, or its bytes end early; no detector has seen it."""
+
+
+class DatasetError(ConfigurationError):
+    """A set of labelled pictures cannot be read as it stands."""

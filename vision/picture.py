@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 160, 90
 """Points of the small picture: enough for a shift of 2 % to show, few enough to cost a tenth of a millisecond."""
 
 DARK = 40.0
-"""Too dark: 99 % of the points are below this grey level. Underground most of a good picture is black, its lamps are not."""
+"""99 % of the points are darker than this. A good picture underground is mostly black, but its lamps are not."""
 
 FLAT = 2.0
 """Covered: the Laplacian's deviation is below this. A plain empty belt has 3.4, a picture blurred beyond use 1.4."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from stream.catalogue import Confirmation
-from stream.messages import Absence, risk_identity
+from stream.messages import Absence, Detection, risk_identity
 from vision.episode import Episode, Event, EventState, Look, with_look
 from vision.support import Key, Support
 
@@ -43,6 +43,7 @@ class Observation(NamedTuple):
 
     ``supports`` holds those seen that it shows; a key seen but not supported is absent in this frame, unless
     ``uncertain`` names it. ``persons`` counts persons by zone (None: the whole picture).
+    ``record_after``: seconds after the raising at which a clip of the time around it is asked for; None: never.
     """
 
     offset: int
@@ -54,6 +55,7 @@ class Observation(NamedTuple):
     supports: Mapping[Key, Support]
     uncertain: frozenset[Key] = frozenset()
     persons: Mapping[str | None, int] = {}
+    record_after: float | None = None
 
 
 class View(NamedTuple):
@@ -162,6 +164,7 @@ def _step(
         if episode.raised:
             events.append(_ended(episode, "lost", observation.captured_at, observation.read_at, hidden))
         return None
+    episode = _recorded(episode, observation, events)
     if episode.key not in observation.seen:
         return _support_expected(episode) if view.doubtful else episode
     support = observation.supports.get(episode.key)
@@ -170,6 +173,18 @@ def _step(
     if episode.raised:
         return _absent(episode, observation, view, confirmation, events)
     return _waiting(episode, observation, confirmation)
+
+
+def _recorded(episode: Episode, observation: Observation, events: list[Event]) -> Episode:
+    """Asks for the clip once the seconds after the raising have passed too."""
+    if episode.raised_at is None or episode.recorded or observation.record_after is None:
+        return episode
+    if _seconds(observation.captured_at - episode.raised_at) < observation.record_after:
+        return episode
+    after = msgspec.structs.replace(episode, recorded=True)
+    told, event = _told(after, "updated", observation, (), "The seconds around it were recorded.")
+    events.append(msgspec.structs.replace(event, record=True))
+    return msgspec.structs.replace(told, told_at=episode.told_at)
 
 
 def _hidden(episode: Episode, observation: Observation, view: View) -> str:
@@ -228,8 +243,8 @@ def _advance(
     elapsed = _seconds(observation.captured_at - episode.started_at)
     shown = sum(1 for _, yes in episode.window if yes)
     reason = f"Seen in {shown} of {len(episode.window)} frames, for {elapsed:.1f} s."
-    raised = msgspec.structs.replace(episode, raised=True, window=())
-    told, event = _told(raised, "raised", observation, support, reason)
+    raised = msgspec.structs.replace(episode, raised=True, raised_at=observation.captured_at, window=())
+    told, event = _told(raised, "raised", observation, support.detections, reason)
     events.append(event)
     return msgspec.structs.replace(told, looks=(), best=None)
 
@@ -241,7 +256,7 @@ def _updated(episode: Episode, observation: Observation, support: Support, event
     if not (due and (surer or more)):
         return episode
     reason = f"Now {episode.persons} persons in the zone." if more else f"Confidence rose to {episode.confidence:.2f}."
-    told, event = _told(episode, "updated", observation, support, reason)
+    told, event = _told(episode, "updated", observation, support.detections, reason)
     events.append(event)
     return told
 
@@ -308,7 +323,7 @@ def _share(episode: Episode) -> float:
 
 
 def _told(
-    episode: Episode, state: EventState, observation: Observation, support: Support, reason: str
+    episode: Episode, state: EventState, observation: Observation, detections: tuple[Detection, ...], reason: str
 ) -> tuple[Episode, Event]:
     event = Event(
         state=state,
@@ -317,7 +332,7 @@ def _told(
         observed_at=observation.captured_at,
         read_at=observation.read_at,
         reason=reason,
-        detections=support.detections,
+        detections=detections,
     )
     after = msgspec.structs.replace(
         episode,
@@ -337,6 +352,7 @@ def _ended(episode: Episode, state: EventState, observed_at: datetime, read_at: 
         observed_at=observed_at,
         read_at=read_at,
         reason=reason,
+        record=episode.raised_at is not None and not episode.recorded,
     )
 
 

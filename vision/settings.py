@@ -1,11 +1,13 @@
 """Settings of the vision package: frozen once read, each with a title and a description."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from stream.catalogue import RISK_TYPES, Confirmation
 from stream.settings import Section
+from vision.weights_file import folder_digest
 
 Backend = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "fp32"]
@@ -132,6 +134,18 @@ class VisionSettings(Section):
         if unknown := sorted(set(self.confirmations) - set(RISK_TYPES)):
             raise ValueError(f"vision.confirmations names {', '.join(unknown)}: the catalogue has no such risk type")
         return self
+
+    def for_watch(self, weights: Path | None = None) -> Self:
+        """These settings for looking through sources once: no frame is too old, and ``weights`` see everything.
+
+        Whoever names weights on the command line vouches for them: their digest now is the pin.
+        Raises WeightsError where there are none at that path.
+        """
+        changes: dict[str, object] = {"staleness_seconds": 0.0}
+        if weights is not None:
+            pin = folder_digest(weights.resolve())
+            changes["detectors"] = {"ppe": DetectorSettings(weights=str(weights.resolve()), sha256=pin)}
+        return self.model_copy(update=changes)
 
     def confirmation(self, risk_type: str) -> Confirmation:
         """The delays of that risk type: the catalogue's, with what is set here in their place."""

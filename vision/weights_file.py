@@ -18,7 +18,12 @@ class Weights(NamedTuple):
 
 
 def folder_digest(path: Path) -> str:
-    """sha256 of a file, or of a folder: of its files' relative names and digests, in the order of the names."""
+    """sha256 of a file, or of a folder: of its files' relative names and digests, in the order of the names.
+
+    Raises WeightsError where there is nothing at that path.
+    """
+    if not path.exists():
+        raise WeightsError(f"There are no weights at {path}: check the path.")
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

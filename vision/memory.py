@@ -1,0 +1,76 @@
+"""What vision remembers of each camera between frames, and how it goes into the checkpoint and comes back."""
+
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+import msgspec
+
+from stream.messages import Frame, SourceEnded
+from vision.episode import Episode
+from vision.motion import MotionState
+from vision.picture import PictureState
+
+Admission = Literal["new", "handled", "doubled", "stale"]
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CameraState(msgspec.Struct, frozen=True):
+    """Everything known of one camera after its message at ``offset``.
+
+    ``sequence`` and ``captured_at`` are those of its last frame, looked at or not; ``seen_at`` is the capture time of
+    the last one looked at, and ``run_began_at`` that of the first (sequence 0) since the source was opened.
+    """
+
+    offset: int = -1
+    sequence: int = -1
+    captured_at: datetime = NEVER
+    read_at: datetime = NEVER
+    seen_at: datetime | None = None
+    run_began_at: datetime = NEVER
+    motion: MotionState = MotionState()
+    picture: PictureState = PictureState()
+    episodes: tuple[Episode, ...] = ()
+
+    def looks(self) -> frozenset[int]:
+        """The log offsets of the frames that candidates keep as evidence."""
+        looks = [look for episode in self.episodes for look in (*episode.looks, episode.best) if look is not None]
+        return frozenset(look.offset for look in looks)
+
+    def after(self, frame: Frame, offset: int) -> Self:
+        """The state once ``frame`` has arrived; what it shows is not yet in it."""
+        return msgspec.structs.replace(
+            self,
+            offset=offset,
+            sequence=frame.sequence,
+            captured_at=frame.captured_at,
+            read_at=frame.read_at,
+            run_began_at=frame.captured_at if frame.sequence == 0 else self.run_began_at,
+        )
+
+
+def admit(state: CameraState, message: Frame | SourceEnded, offset: int, oldest: datetime | None) -> Admission:
+    """Whether a message is new.
+
+    ``handled``: the log delivered it again. ``doubled``: capture wrote it again, after a restart. ``stale``: it was
+    read before ``oldest``. A source that was opened anew counts from 0 with another capture time, and is new.
+    """
+    # Offsets alone would refuse everything after a log was wiped beside a database that was kept.
+    if offset <= state.offset and message.captured_at <= state.captured_at:
+        return "handled"
+    if isinstance(message, SourceEnded):
+        return "new"
+    begins = message.sequence == 0 and message.captured_at != state.run_began_at
+    if message.captured_at <= state.captured_at and not begins:
+        return "doubled"
+    return "stale" if oldest is not None and message.read_at < oldest else "new"
+
+
+def dump(states: dict[str, CameraState]) -> bytes:
+    """The cameras of one partition as bytes."""
+    return msgspec.msgpack.encode(states)
+
+
+def restore(data: bytes) -> dict[str, CameraState]:
+    """The cameras that ``dump`` wrote."""
+    return msgspec.msgpack.decode(data, type=dict[str, CameraState])

@@ -1,0 +1,95 @@
+"""What is remembered of the cameras in each partition that this member holds, kept in the database as checkpoints."""
+
+import time
+
+import msgspec
+import structlog
+from sqlalchemy import Engine
+
+from stream.checkpoint import load_checkpoint, save_checkpoints
+from stream.log import Consumer, Position, Topic
+from vision.memory import CameraState, dump, restore
+
+CHECKPOINT_SECONDS = 1.0
+"""Seconds between checkpoints while no risk is published; after a crash this much is analysed once more."""
+
+Partition = tuple[Topic, int]
+_logger = structlog.get_logger()
+
+
+class Partitions:
+    """The camera states of the partitions held, each valid up to the partition's offset."""
+
+    def __init__(self, engine: Engine, stage: str) -> None:
+        self._engine = engine
+        self._stage = stage
+        self._states: dict[Partition, dict[str, CameraState]] = {}
+        self._offsets: dict[Partition, int] = {}
+        self._changed: set[Partition] = set()
+        self._saved_at = time.monotonic()
+
+    def hold(self, consumer: Consumer, partitions: frozenset[Partition]) -> None:
+        """Load what is remembered of partitions that are new, forget those that are gone, and read on behind it.
+
+        Reading begins a little earlier where candidates need pictures from before as evidence.
+        """
+        for gone in self._states.keys() - partitions:
+            del self._states[gone]
+            self._offsets.pop(gone, None)
+            self._changed.discard(gone)
+        for partition in partitions - self._states.keys():
+            self._states[partition] = {}
+            loaded = load_checkpoint(self._engine, self._stage, *partition)
+            if loaded is not None:
+                consumer.seek(self._restored(partition, *loaded))
+
+    def state(self, position: Position, camera: str) -> CameraState:
+        """What is remembered of a camera whose message stands at ``position``."""
+        return self._states.get(_partition(position), {}).get(camera) or CameraState()
+
+    def remember(self, position: Position, camera: str, state: CameraState) -> None:
+        """What is to be remembered of the camera from now on."""
+        self._states.setdefault(_partition(position), {})[camera] = state
+        self._changed.add(_partition(position))
+
+    def all(self) -> list[tuple[Position, str, CameraState]]:
+        """Every camera held: where its partition stands, its id and state."""
+        return [
+            (Position(*partition, self._offsets.get(partition, -1)), camera, state)
+            for partition, states in self._states.items()
+            for camera, state in states.items()
+        ]
+
+    def reached(self, position: Position) -> None:
+        """Everything up to ``position`` in its partition is in the states."""
+        partition = _partition(position)
+        if position.offset > self._offsets.get(partition, -1):
+            self._offsets[partition] = position.offset
+            self._changed.add(partition)
+
+    def save(self, *, now: bool) -> None:
+        """Write a checkpoint of what changed, when the last one is old enough or ``now``."""
+        if not self._changed or (not now and time.monotonic() - self._saved_at < CHECKPOINT_SECONDS):
+            return
+        entries = [
+            (Position(*partition, self._offsets[partition]), dump(self._states[partition]))
+            for partition in sorted(self._changed)
+            if partition in self._states and partition in self._offsets
+        ]
+        save_checkpoints(self._engine, self._stage, entries)
+        self._changed.clear()
+        self._saved_at = time.monotonic()
+
+    def _restored(self, partition: Partition, position: Position, content: bytes) -> Position:
+        """Take a checkpoint's states over; answers where to read on."""
+        try:
+            self._states[partition] = restore(content)
+        except msgspec.DecodeError as error:
+            _logger.warning("checkpoint not understood, episodes begin anew", partition=partition, reason=str(error))
+        self._offsets[partition] = position.offset
+        needed = [offset for state in self._states[partition].values() for offset in state.looks()]
+        return position._replace(offset=min([position.offset + 1, *needed]))
+
+
+def _partition(position: Position) -> Partition:
+    return position.topic, position.partition
