@@ -1,11 +1,9 @@
 """Turns frames into risks: detects, tracks and measures what cameras see, and decides over time what is a hazard.
 
-``VisionStage`` is the stage that does it, ``run_vision`` runs it on a log; ``open_detectors`` loads pinned weights.
-Nothing here imports torch unless a detector needs it.
+``vision.worker.run_vision`` runs the stage on a log, ``vision.detector.open_detectors`` loads pinned weights.
+The package itself imports neither, so that reading settings costs no process the libraries of detection.
 """
 
-from vision.detector import Detector, open_detectors
 from vision.settings import VisionSettings
-from vision.worker import VisionStage, run_vision
 
-__all__ = ["Detector", "VisionSettings", "VisionStage", "open_detectors", "run_vision"]
+__all__ = ["VisionSettings"]
