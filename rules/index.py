@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from rules.clause import Provision
 from rules.embedding import Embedder, Vector, store, stored
@@ -16,7 +17,8 @@ from rules.synonyms import Synonyms
 
 LANGUAGES = ("zh", "en")
 INLINE = 16
-"""So few new texts are embedded at once; more are done in the background while lexical search goes on."""
+"""So few new texts are embedded at once, where the models are loaded; else all that happens in the background, while
+search goes on by words alone."""
 _BATCH = 64
 _logger = structlog.get_logger()
 
@@ -69,7 +71,7 @@ class Index:
         """The scores of every provision for that text. Raises EmbeddingError where the model cannot be loaded."""
         lexical = self._lexical[language].scores(text)
         matrix = self._dense.get(language)
-        if matrix is None or not len(self.provisions):
+        if matrix is None or not len(self.provisions) or not self._embedders[language].loaded:
             return Scores(lexical, lexical, np.zeros_like(lexical))
         dense = matrix @ self._embedders[language].encode([text])[0]
         weights = WEIGHTS[language]
@@ -83,10 +85,13 @@ class Index:
 
     def _embed_or_start(self) -> None:
         missing = {language: self._missing(language) for language in LANGUAGES}
-        if sum(len(texts) for texts in missing.values()) <= INLINE:
+        few = sum(len(texts) for texts in missing.values()) <= INLINE
+        if few and all(self._embedders[language].loaded for language in LANGUAGES):
             self._embed(missing)
-        else:
+        elif self.provisions:
             threading.Thread(target=self._embed, args=(missing,), name="embedding", daemon=True).start()
+        else:
+            self._done.set()
 
     def _missing(self, language: str) -> list[str]:
         texts = list(dict.fromkeys(t for t in self._passages[language] if t))
@@ -94,13 +99,16 @@ class Index:
         return [t for t in texts if t not in known]
 
     def _embed(self, missing: dict[str, list[str]]) -> None:
+        """Load the models, embed what is missing and take the vectors into use, language by language."""
         try:
             for language in LANGUAGES:
                 embedder, texts = self._embedders[language], missing[language]
                 for start in range(0, len(texts), _BATCH):
                     store(self._engine, embedder, texts[start : start + _BATCH])
-                self._dense[language] = self._matrix(language)
-        except EmbeddingError as error:
+                if any(self._passages[language]):
+                    embedder.load()
+                    self._dense[language] = self._matrix(language)
+        except (EmbeddingError, SQLAlchemyError) as error:
             _logger.error("searching by words alone", reason=str(error))
         finally:
             self._done.set()

@@ -128,6 +128,10 @@ class Matcher:
                 self._counter = counter
             return self._index
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until meaning counts too: models loaded, every clause embedded. Answers whether that is so."""
+        return self.index().wait(timeout)
+
     def _above(self, scores: dict[str, Scores], allowed: list[int]) -> list[tuple[int, str]]:
         """Those of ``allowed`` that reach the floor, best first, with the language in which they do best."""
         best: dict[int, tuple[float, str]] = {}
