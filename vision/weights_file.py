@@ -35,7 +35,7 @@ def folder_digest(path: Path) -> str:
 
 def find_weights(weights: str, sha256: str) -> Weights:
     """The weights by bundled name or by path. Raises WeightsError where they are missing, unpinned or altered."""
-    pins = _bundled_pins()
+    pins = bundled_pins()
     if weights in pins:
         path, pin = pins[weights]
         pin = sha256 or pin
@@ -57,7 +57,8 @@ def find_weights(weights: str, sha256: str) -> Weights:
     return Weights(path, digest)
 
 
-def _bundled_pins() -> dict[str, tuple[Path, str]]:
+def bundled_pins() -> dict[str, tuple[Path, str]]:
+    """The weights that come with this release: where each lies, and the digest that it must have."""
     listed = BUNDLED / "weights.toml"
     if not listed.is_file():
         return {}
