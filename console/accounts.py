@@ -31,7 +31,7 @@ _NOBODY = _hasher.hash(secrets.token_hex(16))
 
 
 class Account(SQLModel, table=True):
-    """One person at one mine. ``must_change``: the password is a one-time one and opens only the page that replaces it."""
+    """One person at one mine. ``must_change``: the password is a one-time one and opens only its own replacement."""
 
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("mine", "name"),)
@@ -108,7 +108,7 @@ def matches(password_hash: str, password: str) -> bool:
 
 
 def replacement_hash(account: Account, old: str, new: str) -> str:
-    """The hash of a password of its owner's choice. Raises WrongInputError where the old one is wrong or the new one weak."""
+    """The hash of a password of its owner's choice. Raises WrongInputError for a wrong old one or a weak new one."""
     if not matches(account.password_hash, old):
         raise WrongInputError("error.old-password")
     check_strength(account.name, new)

@@ -1,4 +1,4 @@
-"""One alert, gathered from its rows for the eye: picture, readings, document, verdict, timeline, and what comes next."""
+"""One alert, gathered from its rows for the eye: picture, readings, document, timeline, and what comes next."""
 
 import json
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from console.pictures import picture_address
 from disposal.alert import Alert, AlertRisk
 from disposal.audit import AuditLine
-from disposal.document import EFFECTS, OPEN, Decision, Document, DocumentState
+from disposal.document import EFFECTS, OPEN, Bilingual, Decision, Document, DocumentState
 from stream.messages import Evidence, Measured, Risk
 
 EVENTS = 200
@@ -48,6 +48,8 @@ class Card:
     measured: tuple[Measured, ...]
     reason: str
     note: str
+    measures: tuple[Bilingual, ...]
+    cited: tuple[Bilingual, ...]
     next_step: NextStep
 
     @property
@@ -72,6 +74,7 @@ def card(session: Session, alert: Alert) -> Card:
     """The alert in short."""
     events = risk_events(session, alert.id, limit=20)
     document = current_document(session, alert)
+    content = document.read_content() if document else None
     pictures = pictures_of(events)
     first = next((p for p in pictures if not p.is_clip), None)
     return Card(
@@ -81,6 +84,8 @@ def card(session: Session, alert: Alert) -> Card:
         measured=measured_of(events),
         reason=next((e.reason for e in events if e.reason), ""),
         note=next((e.note for e in events if e.note), ""),
+        measures=content.measures if content else (),
+        cited=tuple(citation.label for citation in content.citations) if content else (),
         next_step=next_step(alert, document.state if document else None),
     )
 

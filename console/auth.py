@@ -1,4 +1,4 @@
-"""Who may open which page: every route declares its roles with ``allowed`` or ``everybody``, and every form is checked to be ours."""
+"""Who may open which page: every route declares its roles, and every form is checked to be one of ours."""
 
 import hashlib
 import hmac
@@ -50,7 +50,7 @@ class Gate:
 
 
 def allowed(*roles: Role, password_due: bool = False) -> Declared:
-    """A route for these roles; ``password_due`` opens it to somebody whose one-time password is still to be replaced."""
+    """A route for these roles; ``password_due``: also while a one-time password is still to be replaced."""
     return Depends(Gate(frozenset(roles), password_due=password_due))  # type: ignore[no-any-return]
 
 
@@ -93,13 +93,13 @@ def find_by_cookie(request: Request) -> Visitor | None:
 
 
 def form_token(secret: str) -> str:
-    """A token for one page's forms; different on each page, so that compressed pages give nothing of the secret away."""
+    """A token for one page's forms; another one on each page, so that compression gives nothing of the secret away."""
     salt = secrets.token_hex(8)
     return f"{salt}.{_signed(secret, salt)}"
 
 
 def guest_secret(request: Request) -> str:
-    """What the forms of somebody not logged in are signed with: a cookie of its own, made by ``pages.render`` where missing."""
+    """What the forms of somebody not logged in are signed with: a cookie that ``pages.render`` sets where missing."""
     return request.cookies.get(guest_cookie(request), "")
 
 
@@ -109,7 +109,7 @@ def guest_cookie(request: Request) -> str:
 
 
 def text_field(request: Request, name: str, limit: int = 2000) -> str:
-    """A text field of the form that was sent, without surrounding blanks; empty where missing, cut at ``limit`` signs."""
+    """A text field of the form, without surrounding blanks; empty where missing, cut at ``limit`` signs."""
     return secret_field(request, name).replace("\x00", "").strip()[:limit]
 
 

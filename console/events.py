@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 import structlog
@@ -90,9 +90,9 @@ class Announcer:
                 after = await run_in_threadpool(self.newest)
                 yield f"event: reload\nid: {after}\ndata: {{}}\n\n"
                 backlog = []
-            for change in backlog:
-                after = change.sequence
-                yield _event(change)
+            for missed in backlog:
+                after = missed.sequence
+                yield _event(missed)
             while not self._closed:
                 now = asyncio.get_running_loop().time()
                 if now - checked > _RECHECK:
@@ -100,7 +100,8 @@ class Announcer:
                         return
                     checked = now
                 try:
-                    change = await asyncio.wait_for(queue.get(), PULSE)
+                    async with asyncio.timeout(PULSE):
+                        change = await queue.get()
                 except TimeoutError:
                     if utc_now() - self._heard < timedelta(seconds=2 * PULSE):
                         yield self._pulse(after)

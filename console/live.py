@@ -12,7 +12,7 @@ router = APIRouter()
 
 @router.get("/events", dependencies=[anybody_logged_in()], include_in_schema=False)
 async def events(request: Request) -> StreamingResponse:
-    """The stream of changes behind ``Last-Event-ID``, or behind ``?after=`` where a page connects for the first time."""
+    """The stream of changes behind ``Last-Event-ID``, or behind ``?after=`` on a page's first connection."""
     ours = services(request)
     token_hash = request.state.visitor.token_hash
     told = _number(request.headers.get("last-event-id")) or _number(request.query_params.get("after")) or 0

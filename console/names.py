@@ -41,7 +41,8 @@ class Names:
     def __init__(self, site: Site, language: str) -> None:
         self._language = language
         self._places = {p.id: p.name.text(language) or p.id for p in site.places}
-        self._sources = {s.id: s.name.text(language) or s.id for s in (*site.cameras, *site.sensors)}
+        cameras = {c.id: c.name.text(language) or c.id for c in site.cameras}
+        self._sources = cameras | {s.id: s.name.text(language) or s.id for s in site.sensors}
 
     def type(self, identity: str) -> str:
         """The name of a risk type."""
@@ -55,8 +56,8 @@ class Names:
         return self._places.get(identity, identity)
 
     def source(self, identity: str) -> str:
-        """The name of a camera or sensor, else the id (a person's name, for what persons report)."""
-        return self._sources.get(identity, identity)
+        """The name of a camera or sensor; of a person, for what persons report; else the id."""
+        return self._sources.get(identity, identity.removeprefix("person:"))
 
     def places(self) -> list[tuple[str, str]]:
         """Ids and names of all places, by name."""

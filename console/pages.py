@@ -1,7 +1,6 @@
 """Drawing pages: templates, language, theme, the times on the screen, and the tokens that each page's forms carry."""
 
 import secrets
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit

@@ -147,6 +147,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "What you have seen goes into the queue like every other risk, is matched and drafted, and never closes by itself.",
     ),
     "hazard.type": ("隐患类型", "Kind of hazard"),
+    "hazard.other": ("其他（在下面说明）", "Something else (say what below)"),
     "hazard.place": ("地点", "Place"),
     "hazard.text": ("看到了什么（事实，不写姓名）", "What you saw (facts, no names)"),
     "hazard.photo": ("照片（JPEG或PNG，可不填）", "Photo (JPEG or PNG, optional)"),

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from sqlalchemy import ColumnElement, and_, case, func, or_
 from sqlmodel import Session, col, select
 
-from console.alert_view import Card, card
+from console.alert_view import card
 from console.auth import anybody_logged_in
 from console.names import Names
 from console.pages import language, render

@@ -81,7 +81,7 @@ def log_in(
 
 
 def find_visitor(engine: Engine, mine: str, settings: WebSettings, token: str, browser: str) -> Visitor:
-    """Whose session the token opens. Raises NotLoggedInError for one that is unknown, over, idle for too long or another browser's."""
+    """Whose session the token opens. Raises NotLoggedInError: unknown, over, idle too long, or another browser's."""
     now = utc_now()
     with reading(engine) as session:
         found = session.exec(
@@ -151,7 +151,7 @@ def digest(text: str) -> str:
 
 
 def _admit(engine: Engine, mine: str, settings: WebSettings, name: str, address: str) -> str:
-    """Write the attempt down as failed before the password is checked, so that attempts at the same time count each other."""
+    """Write the attempt down as failed before the password is checked, so that simultaneous ones count each other."""
     since = utc_now() - timedelta(minutes=settings.login_window_minutes)
     with writing(engine) as session:
         failed = (

@@ -122,7 +122,8 @@ def _check_tls(settings: WebSettings) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
     except OSError as error:
         raise ConfigurationError(
-            f"The TLS certificate {settings.tls_certificate} with the key {settings.tls_key} cannot be used: {error}. Set console.tls_certificate and console.tls_key to PEM files that belong together."
+            f"The TLS certificate {settings.tls_certificate} with the key {settings.tls_key} cannot be used: {error}. "
+            "Set console.tls_certificate and console.tls_key to PEM files that belong together."
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""A mine for the console's tests: real tables, a real site, risks that go in through the intake, accounts of every role."""
+"""A mine for the console's tests: real tables, a site, risks that go in through the intake, accounts of every role."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -14,23 +14,15 @@ import console.tables  # noqa: F401  # every table of the house
 from console.accounts import ROLES, add_user
 from disposal.alert import Alert
 from disposal.audit import append
-from disposal.document import (
-    Bilingual,
-    Citation,
-    Document,
-    DocumentContent,
-    DocumentState,
-    Fact,
-    Reason,
-    StoredMatch,
-    Verdict,
-    document_identity,
-    to_json,
-)
-from disposal.intake import take
+from disposal.document import Document, DocumentState, Reason, Verdict, document_identity, to_json
+from disposal.drafter import open_drafter
+from disposal.intake import take_all
 from disposal.settings import DisposalSettings
-from stream.catalogue import RISK_TYPES
-from stream.database import open_database, writing
+from disposal.steps import Steps
+from rules.clause import CodeEdition, Content, in_force
+from rules.matcher import Match, binding
+from rules.revision import add_edition, draft, publish, review
+from stream.database import open_database, reading, writing
 from stream.evidence import EvidenceStore
 from stream.log import Log, open_log
 from stream.messages import Detection, Evidence, Measured, Risk, RiskState, risk_identity, utc_now
@@ -119,29 +111,49 @@ class Mine:
             detector=None if sensor else "ppe-n",
         )
         with writing(self.engine) as session:
-            taken = take(session, risk, SITE, DisposalSettings(), now)
+            [taken] = take_all(session, [risk], SITE, DisposalSettings(), utc_now() - timedelta(seconds=age))
         return taken.alert_id
 
-    def draft(
-        self, alert_id: str, state: DocumentState = DocumentState.PENDING_APPROVAL, *, close: bool = False
-    ) -> None:
-        """Write the next version of the alert's document, with its audit line, as disposal's second loop does."""
-        with writing(self.engine) as session:
-            alert = session.get_one(Alert, alert_id, with_for_update=True)
-            alert.document_version += 1
-            alert.updated_at = utc_now()
-            document = _document(alert, state, close=close)
-            if state is DocumentState.AUTO_CLOSED:
-                alert.closed, alert.closed_at, alert.closed_by = True, utc_now(), document.decided_by
-                alert.active, alert.acked = False, True
-            session.add(alert)
-            session.flush()
-            session.add(document)
-            append(session, MINE, document.backend, "draft", f"alert/{alert.id}", {}, {"document": state.value})
+    def draft(self, alert_id: str) -> None:
+        """Match, draft and judge, by the disposal's own steps, until the alert's document waits for a person."""
+        nobody = DisposalSettings()
+        drafter = open_drafter(nobody.drafter, lambda _: None)
+        steps = Steps(self.engine, MINE, lambda: Bindings(self.engine), drafter, nobody, lambda _: None)
+        while self.document_state(alert_id) != DocumentState.PENDING_APPROVAL:
+            assert steps.do_next(("match", "draft", "decide"), "test"), "nothing is due, and no document waits"
 
-    def _seen(self, kind: str, now: object) -> Evidence:
+    def close_by_policy(self, alert_id: str) -> None:
+        """What a closure by policy leaves behind, for pages that only show it."""
+        self.draft(alert_id)
+        with writing(self.engine) as session:
+            alert = session.get_one(Alert, alert_id)
+            document = session.get_one(Document, document_identity(alert_id, alert.document_version))
+            document.state, document.decided_by = DocumentState.AUTO_CLOSED.value, "routine@1"
+            document.verdict = to_json(
+                Verdict(
+                    close=True, reasons=(Reason(condition="listed", ok=True, figures=alert.type),), policy="routine@1"
+                )
+            )
+            alert.closed, alert.closed_at, alert.closed_by = True, utc_now(), "routine@1"
+            alert.active, alert.acked = False, True
+            session.add_all((alert, document))
+            append(session, MINE, "routine@1", "auto-close", f"alert/{alert_id}", {}, {"document": "AUTO_CLOSED"})
+
+    def document_state(self, alert_id: str) -> str | None:
+        """The state of the alert's document, None while there is none."""
+        with reading(self.engine) as session:
+            alert = session.get_one(Alert, alert_id)
+            document = session.get(Document, document_identity(alert_id, alert.document_version))
+            return document.state if document else None
+
+    def alert(self, alert_id: str) -> Alert:
+        """The alert's row as it is now."""
+        with reading(self.engine) as session:
+            return session.get_one(Alert, alert_id)
+
+    def _seen(self, kind: str, now: datetime) -> Evidence:
         digest = self.evidence.put(MINE, self.picture, "image/jpeg")
-        return Evidence(sha256=digest, media_type="image/jpeg", kind="annotated", captured_at=now)  # type: ignore[arg-type]
+        return Evidence(sha256=digest, media_type="image/jpeg", kind="annotated", captured_at=now)
 
 
 def open_mine(folder: Path, database_url: str = "") -> Mine:
@@ -149,6 +161,7 @@ def open_mine(folder: Path, database_url: str = "") -> Mine:
     engine = open_database(database_url or f"sqlite:///{folder / 'mine.db'}")
     SQLModel.metadata.create_all(engine)
     store_site(engine, SITE, "test")
+    publish_code(engine)
     for role in ROLES:
         add_user(engine, MINE, role, role, PASSWORD)
     log = open_log(LogSettings(folder=folder / "log", frames_bytes=16 * 1024**2))
@@ -173,65 +186,64 @@ def drawn_picture() -> bytes:
     return data.tobytes()
 
 
-def _document(alert: Alert, state: DocumentState, *, close: bool) -> Document:
-    kind = RISK_TYPES[alert.type]
-    label = Bilingual("《煤矿安全规程》第三百七十四条", "Coal Mine Safety Regulation, article 374")
-    wording = Bilingual(
-        "采用滚筒驱动带式输送机运输时，行人跨越带式输送机处应当设置过桥；严禁人员在输送带上行走、站立或者乘坐。",
-        "Where persons have to cross a belt conveyor there is a bridge; nobody walks, stands or rides on the belt.",
-    )
-    content = DocumentContent(
-        title=Bilingual(f"{kind.zh}处置通知", f"Disposal of: {kind.en}"),
-        grade=kind.grade,
-        facts=(
-            Fact(name=Bilingual("时间", "Time"), value=Bilingual("13:42:10", "13:42:10")),
-            Fact(name=Bilingual("地点", "Place"), value=Bilingual("三号带式输送机巷", "Belt roadway 3")),
+class Bindings:
+    """Finds the clauses that name the hazard, as the matcher does before it looks at words; loads no model."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def match(self, risk: Risk, at: datetime) -> list[Match]:
+        """The clauses in force that are bound to the risk."""
+        place = SITE.place(risk.place)
+        return [
+            Match(
+                clause_id=p.clause_id,
+                version_id=p.version_id,
+                code=p.code,
+                edition=p.edition,
+                number=p.number,
+                kind=p.kind,
+                code_title_zh=p.code_title_zh,
+                code_title_en=p.code_title_en,
+                title_zh=p.content.title_zh,
+                title_en=p.content.title_en,
+                text_zh=p.content.text_zh,
+                text_en=p.content.text_en,
+                score=1.0,
+                dense=0.0,
+                lexical=0.0,
+                bound=True,
+                reason_zh="该条款针对此类风险",
+                reason_en="The clause names this hazard",
+            )
+            for p in in_force(self._engine, MINE, at)
+            if binding(p, risk, place.kind if place else "")
+        ]
+
+
+def publish_code(engine: Engine) -> None:
+    """A code of two clauses in force, each through draft, review and publication by three people."""
+    add_edition(
+        engine,
+        CodeEdition(
+            code="belt-code", edition="1", kind="national", title_zh="带式输送机安全规程", title_en="Belt conveyor code"
         ),
-        citations=(Citation(version_id="cn-coal:374@1", clause_id="cn-coal:374", label=label, required=wording),),
-        responsible=Bilingual("机电队值班队长", "Duty foreman, electromechanical team"),
-        measures=(
-            Bilingual("立即停止输送机并闭锁。", "Stop the conveyor at once and lock it out."),
-            Bilingual("派人到现场让人员从过桥离开。", "Send somebody to lead the person off by the bridge."),
-        ),
-        resources=(Bilingual("值班电工1名", "One duty electrician"), Bilingual("停电闭锁牌", "Lock-out tag")),
-        deadline=utc_now() + timedelta(hours=2),
-        contingency=Bilingual(
-            "人员受伤时立即报告调度室并启动急救。",
-            "If anybody is hurt, report to the control room and start first aid.",
-        ),
-        acceptance=Bilingual("由安全员现场验收。", "Accepted on the spot by the safety officer."),
-        notice=Bilingual("由规则模板起草，未使用语言模型。", "Composed from templates; no language model was used."),
     )
-    match = StoredMatch(
-        version_id="cn-coal:374@1",
-        clause_id="cn-coal:374",
-        label=label,
-        text=wording,
-        score=0.91,
-        reason=Bilingual("该条款针对此类风险", "The clause names this hazard"),
+    belt = Content(
+        title_zh="输送带与人员",
+        title_en="Belts and persons",
+        text_zh="行人跨越带式输送机处应当设置过桥；严禁人员在输送带上行走、站立或者乘坐。",
+        text_en="Where persons cross a belt conveyor there is a bridge; nobody walks, stands or rides on the belt.",
+        hazards=("person-on-belt", "belt-wear", "belt-hole"),
     )
-    verdict = Verdict(
-        close=close,
-        reasons=(
-            Reason(condition="listed", ok=close, figures=alert.type),
-            Reason(condition="cleared", ok=close, figures=alert.episode),
-            Reason(condition="confidence", ok=True, figures="0.87 >= 0.7"),
-        ),
-        policy="routine@1",
+    helmet = Content(
+        title_zh="安全帽",
+        title_en="Helmets",
+        text_zh="入井人员必须戴安全帽。",
+        text_en="Whoever goes underground wears a helmet.",
+        hazards=("no-helmet",),
     )
-    now = utc_now()
-    return Document(
-        id=document_identity(alert.id, alert.document_version),
-        alert_id=alert.id,
-        mine=MINE,
-        version=alert.document_version,
-        state=state.value,
-        backend="composer",
-        language="zh",
-        content=to_json(content),
-        matches=to_json([match]),
-        verdict=to_json(verdict),
-        created_at=now,
-        checked_at=now,
-        decided_by="routine@1" if state is DocumentState.AUTO_CLOSED else None,
-    )
+    for number, content in (("12", belt), ("13", helmet)):
+        version = draft(engine, "belt-code", "1", number, content, "author")
+        review(engine, version, "reviewer")
+        publish(engine, version, "publisher")
