@@ -44,6 +44,7 @@ def passed(checks: Iterable[Check]) -> bool:
 def repair(content: DocumentContent, request: DraftRequest) -> DocumentContent:
     """The draft without what no check lets through, filled up from the library of measures; done at most once."""
     usual = library()[request.type]
+    latest = request.at + timedelta(hours=usual.deadline_hours)
     allowed = {m.version_id for m in request.citable}
     measures = _kept(content.measures, request) or usual.measures
     resources = _kept(content.resources, request) or usual.resources
@@ -54,7 +55,7 @@ def repair(content: DocumentContent, request: DraftRequest) -> DocumentContent:
         resources=resources,
         contingency=next(iter(_kept((content.contingency,), request)), usual.contingency),
         acceptance=next(iter(_kept((content.acceptance,), request)), usual.acceptance),
-        deadline=min(max(content.deadline, request.at), request.at + timedelta(hours=usual.deadline_hours)),
+        deadline=content.deadline if request.at < content.deadline <= latest else latest,
     )
 
 
