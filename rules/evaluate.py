@@ -120,7 +120,7 @@ def _mean(values: Sequence[float]) -> float:
     return round(fmean(values), 4) if values else 0.0
 
 
-def _p95(values: Sequence[float]) -> float:
+def _p95(values: list[float]) -> float:
     return float(quantiles(values, n=20)[-1]) if len(values) > 1 else values[0]
 
 
