@@ -4,7 +4,6 @@
 that a mention of this one brings with it (a lighter is an ignition source). Scopes tell the kinds of mine apart.
 """
 
-import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass
@@ -32,25 +31,29 @@ class Concept:
 
 
 class Synonyms:
-    """Finds concepts in text: the longest names first, no part of the text twice."""
+    """Finds concepts in text, also names within longer names (甲烷 in 甲烷传感器)."""
 
     def __init__(self, concepts: tuple[Concept, ...]) -> None:
         self._concepts = {c.id: c for c in concepts}
-        self._of: dict[str, list[str]] = {}
+        names: dict[str, list[str]] = {}
         for concept in concepts:
             if missing := [i for i in concept.implies if i not in self._concepts]:
                 raise ClauseError(f"The concept {concept.id} implies {', '.join(missing)}, which is not listed.")
             for name in (*concept.zh, *concept.en):
-                self._of.setdefault(normalised(name), []).append(concept.id)
-        longest = sorted(self._of, key=len, reverse=True)
-        self._pattern = re.compile("|".join(_pattern(name) for name in longest)) if longest else None
+                names.setdefault(normalised(name), []).append(concept.id)
+        self._by_first: dict[str, list[tuple[str, list[str]]]] = {}
+        for name, identities in names.items():
+            self._by_first.setdefault(name[0], []).append((name, identities))
 
     def find(self, text: str) -> list[str]:
         """Ids of the concepts that the text names, in its order, each as often as it is named."""
-        if self._pattern is None:
-            return []
-        found = (m.group().strip() for m in self._pattern.finditer(normalised(text)))
-        return [identity for name in found for identity in self._of.get(name) or self._of.get(name.rstrip("s"), [])]
+        plain = normalised(text)
+        found: list[str] = []
+        for position, first in enumerate(plain):
+            for name, identities in self._by_first.get(first, ()):
+                if plain.startswith(name, position) and _whole(plain, position, name):
+                    found += identities
+        return found
 
     def implied(self, identities: list[str]) -> list[str]:
         """Ids of the concepts that those bring with them, one step on."""
@@ -88,7 +91,16 @@ def bundled_synonyms() -> Synonyms:
     return read_synonyms(_FILE)
 
 
-def _pattern(name: str) -> str:
-    """Chinese names match anywhere, others as whole words with a plural s."""
-    escaped = re.escape(name)
-    return rf"\b{escaped}s?\b" if name[0].isascii() else escaped
+def _whole(text: str, position: int, name: str) -> bool:
+    """Chinese names count anywhere, others as whole words, with a plural s; a number may stand right before a unit."""
+    if not name[0].isascii():
+        return True
+    end = position + len(name)
+    if text[end : end + 1] == "s":
+        end += 1
+    behind = text[end : end + 1]
+    return not (_letter(text[position - 1 : position]) or _letter(behind) or (behind.isascii() and behind.isdigit()))
+
+
+def _letter(character: str) -> bool:
+    return character.isascii() and character.isalpha()
