@@ -10,25 +10,27 @@ import signal
 import sys
 import threading
 import time
-from ctypes import c_double, c_uint64
+from collections.abc import Callable
+from ctypes import c_bool, c_double, c_uint64
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
-from multiprocessing.synchronize import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
 from stream.camera import Picture, Source, open_source
-from stream.errors import MinewatchError, SourceError
+from stream.errors import LogError, MinewatchError, SourceError
 from stream.log import MESSAGE_BYTES, Log, open_log
 from stream.messages import DeadLetter, Frame, SourceEnded, encode, utc_now
 from stream.settings import CaptureSettings, LogSettings
 from stream.site import Camera
 
 _FLUSH = 0.5
+_LAG_EVERY = 8  # pictures between two questions about the lag: a broker is asked over the network
+_logger = structlog.get_logger()
 _LARGEST = MESSAGE_BYTES - 4096  # the rest of the message
 _LATE = 1.0  # seconds behind its own time line after which a paced file is played on from now
 
@@ -40,16 +42,17 @@ class Opened(msgspec.Struct, frozen=True, tag="opened"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The process gives up, for the reason told; ``opened`` tells whether the source had opened before."""
+    """The process gives up, for the reason told; ``unopened`` where that is a source that does not open."""
 
     reason: str
-    opened: bool
+    unopened: bool
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """The file is at its end, and everything of it is on the log."""
 
 
+T = TypeVar("T")
 Word = Opened | Failed | Ended
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.Decoder(Word).decode
@@ -68,13 +71,28 @@ class Job:
 
 
 class Signs:
-    """What the camera process and its keeper share: written by the process, read by the keeper, without locks."""
+    """What the camera process and its keeper share, without locks: a process killed with one in hand would keep it."""
 
     def __init__(self, context: SpawnContext) -> None:
         self._alive: Any = context.RawValue(c_double, 0.0)
         self._written: Any = context.RawValue(c_uint64, 0)
+        self._lost: Any = context.RawValue(c_uint64, 0)
         self._refused: Any = context.RawValue(c_uint64, 0)
-        self.stop: Event = context.Event()
+        self._stop: Any = context.RawValue(c_bool, False)
+
+    def stop(self) -> None:
+        """Ask the process to finish the picture in hand."""
+        self._stop.value = True
+
+    def stopped(self, within: float = 0.0) -> bool:
+        """Whether the process was asked to stop, or is so within that many seconds."""
+        deadline = time.monotonic() + within
+        while not self._stop.value:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, 0.05))
+        return True
 
     def live(self) -> None:
         """A picture came, or the process waits on purpose."""
@@ -84,6 +102,15 @@ class Signs:
     def lived_at(self) -> float:
         """The monotonic clock of the last sign of life; 0 before the first."""
         return float(self._alive.value)
+
+    def lose(self) -> None:
+        """A live picture could not be put on the log."""
+        self._lost.value += 1
+
+    @property
+    def lost(self) -> int:
+        """How many live pictures could not be put on the log."""
+        return int(self._lost.value)
 
     def refuse(self) -> None:
         """A picture went to the dead letters."""
@@ -107,14 +134,14 @@ class Signs:
 def run_camera(job: Job, signs: Signs, words: Connection) -> None:
     """The process's main function: capture until the end of the file, a failure, or ``signs.stop``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signs.stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: signs.stop())
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     threading.Thread(target=_end_with_keeper, name="keeper", daemon=True).start()
     reader = _Reader(job, signs, words)
     try:
         reader.run()
     except MinewatchError as error:
-        words.send_bytes(pack(Failed(str(error), reader.opened)))
+        words.send_bytes(pack(Failed(str(error), isinstance(error, SourceError) and not reader.opened)))
         sys.exit(1)
 
 
@@ -159,6 +186,7 @@ class _Reader:
         self._words = words
         self._camera = job.camera
         self._key = f"{job.mine}/{job.camera.id}"
+        self._live = False
         self._sequence = 0
         self._flushed_at = self._taken_at = 0.0
 
@@ -171,7 +199,7 @@ class _Reader:
             raise
         try:
             line = self._begin(source)
-            while not self._signs.stop.is_set():
+            while not self._signs.stopped():
                 picture = source.read()
                 if picture is None and not self._camera.loop:
                     self._end(log, line)
@@ -179,7 +207,7 @@ class _Reader:
                 if picture is None:
                     source.close()
                     source = open_source(self._camera)
-                elif not (source.live and self._too_soon()) and self._wait(line, log, live=source.live):
+                elif not (self._live and self._too_soon()) and self._wait(line, log):
                     self._put(log, picture, line)
             self._flush(log)
         finally:
@@ -188,6 +216,7 @@ class _Reader:
 
     def _begin(self, source: Source) -> TimeLine:
         """Go on where an earlier process stopped, in a file that it had opened; else begin."""
+        self._live = source.live
         before = None if source.live else self._job.opened_at
         self._opened_at = before or utc_now()
         self._sequence = self._job.sequence if before else 0
@@ -207,19 +236,32 @@ class _Reader:
         self._taken_at = now
         return False
 
-    def _wait(self, line: TimeLine, log: Log, *, live: bool) -> bool:
+    def _wait(self, line: TimeLine, log: Log) -> bool:
         """Wait until the picture's time has come and those who analyse keep up; False where told to stop."""
-        stop, limit = self._signs.stop, self._job.capture.backpressure_frames
+        limit = self._job.capture.backpressure_frames
         self._signs.live()
         while (early := line.early(self._sequence)) > 0:
-            if stop.wait(min(early, 1.0)):
+            if self._signs.stopped(min(early, 1.0)):
                 return False
             self._signs.live()
-        while not (live or self._camera.paced) and log.lag("vision", "frames") > limit:
-            if stop.wait(0.02):
+        if self._live or self._camera.paced or self._sequence % _LAG_EVERY:
+            return not self._signs.stopped()
+        while (lag := self._insist(lambda: log.lag("vision", "frames"))) is not None and lag > limit:
+            if self._signs.stopped(0.02):
                 return False
             self._signs.live()
-        return True
+        return not self._signs.stopped()
+
+    def _insist(self, action: Callable[[], T]) -> T | None:
+        """Do it, again and again while the log does not answer; None where told to stop meanwhile."""
+        while True:
+            try:
+                return action()
+            except LogError as error:
+                _logger.warning("waiting for the log", camera=self._camera.id, reason=str(error))
+            self._signs.live()
+            if self._signs.stopped(0.5):
+                return None
 
     def _put(self, log: Log, picture: Picture, line: TimeLine) -> None:
         captured_at = line.captured_at(self._sequence)
@@ -241,10 +283,23 @@ class _Reader:
                 height=picture.height,
                 opened_at=self._opened_at,
             )
-            log.append("frames", self._key, encode(frame))
+            if not self._append(log, encode(frame)):
+                return
         self._sequence += 1
         if time.monotonic() - self._flushed_at >= _FLUSH:
             self._flush(log)
+
+    def _append(self, log: Log, frame: bytes) -> bool:
+        """Put a frame on the log; where that does not answer a file waits, and a live frame is lost and counted."""
+        if not self._live:
+            return self._insist(lambda: log.append("frames", self._key, frame)) is not None
+        try:
+            log.append("frames", self._key, frame)
+        except LogError as error:
+            self._signs.lose()
+            _logger.warning("frame lost", camera=self._camera.id, reason=str(error))
+            return False
+        return True
 
     def _put_aside(self, log: Log, picture: Picture, error: SourceError) -> None:
         letter = DeadLetter(
@@ -259,13 +314,18 @@ class _Reader:
             payload=(picture.jpeg or b"")[:65_536],
             failed_at=utc_now(),
         )
-        log.append("dead-letters", self._key, encode(letter))
+        self._insist(lambda: log.append("dead-letters", self._key, encode(letter)))
         self._signs.refuse()
 
     def _flush(self, log: Log) -> None:
-        log.flush()
-        self._signs.written = self._sequence
+        """Note what is on the log for certain; the next process reads a file on from there."""
         self._flushed_at = time.monotonic()
+        try:
+            log.flush()
+        except LogError:
+            if not self._live:
+                raise
+        self._signs.written = self._sequence
 
     def _end(self, log: Log, line: TimeLine) -> None:
         ended = SourceEnded(
@@ -275,6 +335,6 @@ class _Reader:
             captured_at=line.captured_at(self._sequence),
             reason="The file is at its end.",
         )
-        log.append("frames", self._key, encode(ended))
+        self._insist(lambda: log.append("frames", self._key, encode(ended)))
         self._flush(log)
         self._words.send_bytes(pack(Ended()))

@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from stream import offline
-from stream.camera import is_live
+from stream.camera import OPEN_SECONDS, is_live
 from stream.camera_process import Ended, Failed, Job, Opened, Signs, run_camera, unpack
 from stream.checkpoint import load_checkpoint, save_checkpoints
 from stream.database import open_database
@@ -129,9 +129,11 @@ class CameraKeeper:
         self._process: SpawnProcess | None = None
         self._words: Connection | None = None
         self._signs = Signs(self._context)
-        self._counted = self._refused = self._failures = self._refusals = 0
+        self._counted = self._refused = self._lost = self._failures = self._refusals = 0
         self._fault = ""
-        self._frames_came = self._said = False  # what was raised is said again after a restart: it may not have been
+        self._opened = self._frames_came = self._said = (
+            False  # what was raised is said again after a restart: it may not have been
+        )
         self._spawned_at = time.monotonic()
         self._start_at = 0.0
         self._watch = offline.Watch(settings.silence_seconds, self._spawned_at)
@@ -163,7 +165,7 @@ class CameraKeeper:
 
     def ask_to_stop(self) -> None:
         """Let the process finish the picture in hand."""
-        self._signs.stop.set()
+        self._signs.stop()
 
     def stop(self, deadline: float) -> None:
         """End the process, by force after ``deadline`` (monotonic), and write down where it stopped."""
@@ -186,25 +188,25 @@ class CameraKeeper:
             match word:
                 case Opened(opened_at):
                     self._memory.opened_at, self._refusals = opened_at, 0
-                    self._fault = ""
-                case Failed(reason, opened):
+                    self._opened, self._fault = True, ""
+                case Failed(reason, unopened):
                     self._fault = reason
-                    self._refusals += not opened
+                    self._refusals += unopened
                     _logger.warning("camera stopped", camera=self._camera.id, reason=reason)
                 case Ended():
                     self._memory.ended = True
 
     def _count(self) -> None:
-        written, refused = self._signs.written, self._signs.refused
+        written, refused, lost = self._signs.written, self._signs.refused, self._signs.lost
         if written > self._counted:
             self._heartbeat.count("frames_read", written - self._counted)
             self._counted = written
             self._frames_came = True
             if not self._live:
                 self._memory.sequence = written
-        if refused > self._refused:
-            self._heartbeat.count("dead_letters", refused - self._refused)
-            self._refused = refused
+        self._heartbeat.count("dead_letters", refused - self._refused)
+        self._heartbeat.count("frames_lost", lost - self._lost)
+        self._refused, self._lost = refused, lost
         self._watch.see(self._signs.lived_at)
 
     def _tend(self, now: float) -> None:
@@ -214,7 +216,8 @@ class CameraKeeper:
                 self._spawn(now)
             return
         if self._process.is_alive():
-            if now - max(self._watch.seen_at, self._spawned_at) <= self._settings.silence_seconds:
+            patience = self._settings.silence_seconds + (0.0 if self._opened else OPEN_SECONDS)
+            if now - max(self._watch.seen_at, self._spawned_at) <= patience:
                 return
             self._fault = f"It gave no picture for {self._settings.silence_seconds:.0f} s."
             _logger.warning("camera hangs, started again", camera=self._camera.id)
@@ -236,10 +239,15 @@ class CameraKeeper:
         self._heartbeat.count("restarts")
 
     def _spawn(self, now: float) -> None:
+        if self._memory.opened_at is None and not self._live:
+            # Remembered before the first frame is on the log, so that no file is ever opened twice under two names.
+            self._memory.opened_at = utc_now()
+            self._save(math.inf)
+        self._opened = False
         ours, theirs = self._context.Pipe(duplex=False)
         self._signs = Signs(self._context)
         self._counted = 0 if self._live else self._memory.sequence
-        self._refused = 0
+        self._refused = self._lost = 0
         job = Job(
             self._mine,
             self._camera,

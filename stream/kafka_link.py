@@ -2,13 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
-from kafka.errors import AuthorizationError, IllegalStateError, KafkaError, TopicAlreadyExistsError
+from kafka.errors import AuthorizationError, IllegalStateError, KafkaError, RetriableError, TopicAlreadyExistsError
 
 from stream.errors import LogError
 from stream.ledger import partition_of
@@ -77,14 +78,24 @@ class Link:
 
     def lag(self, group: str, topic: Topic) -> int:
         """End of the topic less what the group has committed, over all partitions."""
-        name = topic_name(self._settings, topic)
-        with self._prose(), self._admin_guard:
-            described = self._admin.describe_topics([name])
-            partitions = [TopicPartition(name, p["partition_index"]) for p in described[0]["partitions"]]
-            member = group_name(self._settings, group)
-            committed = self._admin.list_group_offsets({member: partitions}).get(member, {})
-            first = self._admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-            end = self._admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                with self._prose(), self._admin_guard:
+                    return self._ask_lag(topic_name(self._settings, topic), group)
+            except LogError as error:
+                # A broker that has just started is still looking for who keeps its groups.
+                if not isinstance(error.__cause__, RetriableError) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def _ask_lag(self, name: str, group: str) -> int:
+        described = self._admin.describe_topics([name])
+        partitions = [TopicPartition(name, p["partition_index"]) for p in described[0]["partitions"]]
+        member = group_name(self._settings, group)
+        committed = self._admin.list_group_offsets({member: partitions}).get(member, {})
+        first = self._admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        end = self._admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
         done = {p: committed[p].offset if p in committed else -1 for p in partitions}
         return sum(max(0, end[p].offset - max(first[p].offset, done[p])) for p in partitions)
 
