@@ -14,7 +14,7 @@ AHEAD = timedelta(minutes=5)
 BEHIND = timedelta(days=7)
 """How far a sensor's own time may lie ahead of and behind the clock that receives it; this project's own bounds."""
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _FIELDS = frozenset({"value", "unit", "captured_at"})
 
 

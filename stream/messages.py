@@ -7,13 +7,16 @@ process that brought the message in: latencies are counted from ``read_at``.
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from stream.errors import UnknownMessageError
 
 VERSION = 1
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""An instant; one without a time zone is no message's."""
 
 Box = tuple[float, float, float, float]
 RiskState = Literal["raised", "updated", "cleared", "lost"]
@@ -39,12 +42,12 @@ class Frame(Message, frozen=True, kw_only=True, tag="frame"):
 
     camera: str
     sequence: int
-    captured_at: datetime
-    read_at: datetime
+    captured_at: Time
+    read_at: Time
     jpeg: bytes
     width: int
     height: int
-    opened_at: datetime | None = None
+    opened_at: Time | None = None
 
 
 class SourceEnded(Message, frozen=True, kw_only=True, tag="source-ended"):
@@ -55,7 +58,7 @@ class SourceEnded(Message, frozen=True, kw_only=True, tag="source-ended"):
 
     camera: str
     sequence: int
-    captured_at: datetime
+    captured_at: Time
     reason: str
 
 
@@ -68,8 +71,8 @@ class Reading(Message, frozen=True, kw_only=True, tag="reading"):
     value: float
     unit: str
     sequence: int
-    captured_at: datetime
-    read_at: datetime
+    captured_at: Time
+    read_at: Time
 
 
 class Health(Message, frozen=True, kw_only=True, tag="health"):
@@ -79,7 +82,7 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
     source_kind: SourceKind
     status: SourceStatus
     detail: str
-    observed_at: datetime
+    observed_at: Time
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +100,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     media_type: str
     kind: Literal["frame", "annotated", "clip", "photo", "context"]
-    captured_at: datetime
+    captured_at: Time
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +110,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     quantity: str
     value: float
     unit: str
-    captured_at: datetime
+    captured_at: Time
     limit: str | None = None
 
 
@@ -144,10 +147,10 @@ class Risk(Message, frozen=True, kw_only=True, tag="risk"):
     place: str
     zone: str | None
     confidence: float
-    started_at: datetime
-    observed_at: datetime
-    read_at: datetime
-    published_at: datetime
+    started_at: Time
+    observed_at: Time
+    read_at: Time
+    published_at: Time
     detections: tuple[Detection, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     measured: tuple[Measured, ...] = ()
@@ -169,7 +172,7 @@ class DeadLetter(Message, frozen=True, kw_only=True, tag="dead-letter"):
     reason: str
     stack: str
     payload: bytes
-    failed_at: datetime
+    failed_at: Time
 
 
 AnyMessage = Frame | SourceEnded | Reading | Health | Risk | DeadLetter
