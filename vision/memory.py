@@ -19,7 +19,7 @@ class CameraState(msgspec.Struct, frozen=True):
     """Everything known of one camera after its message at ``offset``.
 
     ``sequence`` and ``captured_at`` are those of its last frame, looked at or not; ``seen_at`` is the capture time of
-    the last one looked at, and ``run_began_at`` that of the first (sequence 0) since the source was opened.
+    the last one looked at, and ``opened_at`` names the opening of the source that its frames came from.
     """
 
     offset: int = -1
@@ -27,7 +27,7 @@ class CameraState(msgspec.Struct, frozen=True):
     captured_at: datetime = NEVER
     read_at: datetime = NEVER
     seen_at: datetime | None = None
-    run_began_at: datetime = NEVER
+    opened_at: datetime | None = None
     motion: MotionState = MotionState()
     picture: PictureState = PictureState()
     episodes: tuple[Episode, ...] = ()
@@ -45,7 +45,7 @@ class CameraState(msgspec.Struct, frozen=True):
             sequence=frame.sequence,
             captured_at=frame.captured_at,
             read_at=frame.read_at,
-            run_began_at=frame.captured_at if frame.sequence == 0 else self.run_began_at,
+            opened_at=frame.opened_at,
         )
 
 
@@ -53,15 +53,19 @@ def admit(state: CameraState, message: Frame | SourceEnded, offset: int, oldest:
     """Whether a message is new.
 
     ``handled``: the log delivered it again. ``doubled``: capture wrote it again, after a restart. ``stale``: it was
-    read before ``oldest``. A source that was opened anew counts from 0 with another capture time, and is new.
+    read before ``oldest``. A source that was opened anew is new, whatever its clock says.
     """
-    # Offsets alone would refuse everything after a log was wiped beside a database that was kept.
-    if offset <= state.offset and message.captured_at <= state.captured_at:
-        return "handled"
     if isinstance(message, SourceEnded):
-        return "new"
-    begins = message.sequence == 0 and message.captured_at != state.run_began_at
-    if message.captured_at <= state.captured_at and not begins:
+        return "handled" if offset <= state.offset and message.captured_at <= state.captured_at else "new"
+    if message.opened_at is None or state.opened_at is None:
+        known, earlier = message.captured_at <= state.captured_at, message.captured_at <= state.captured_at
+    else:
+        known = message.opened_at == state.opened_at and message.sequence <= state.sequence
+        earlier = message.opened_at <= state.opened_at
+    # Offsets alone would refuse everything after a log was wiped beside a database that was kept.
+    if offset <= state.offset and earlier:
+        return "handled"
+    if known:
         return "doubled"
     return "stale" if oldest is not None and message.read_at < oldest else "new"
 
