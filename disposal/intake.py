@@ -154,7 +154,7 @@ def _move(alert: Alert, settings: DisposalSettings, now: datetime) -> None:
     elif alert.episode != "cleared" and not alert.active:
         alert.move(AlertEvent.RAISE)
         alert.acked_by = alert.acked_at = alert.returned_at = None
-        alert.escalate_at = settings.escalation.due(alert.priority, now)
+        alert.escalated, alert.escalate_at = 0, settings.escalation.due(alert.priority, now)
 
 
 def _effect(was: str, episode: Episode | str, *, fresh: bool, folded: bool) -> Effect:

@@ -3,7 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 from sqlmodel import Session, col, func, select
 
 from disposal.document import Document
@@ -36,7 +36,7 @@ def upper_bound(wrong: int, judged: int, confidence: float = 0.95) -> float:
     """The one-sided upper bound of a share by Clopper and Pearson (Biometrika 26, 1934); 1 with no trials."""
     if judged <= 0 or wrong >= judged:
         return 1.0
-    return float(beta.ppf(confidence, wrong + 1, judged - wrong))
+    return float(betaincinv(wrong + 1, judged - wrong, confidence))
 
 
 def tally(session: Session, mine: str, policy: str) -> Tally:

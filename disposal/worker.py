@@ -158,6 +158,7 @@ def run_disposal(
         for loop in due_loops.loops:
             loop.join(5.0)
         log.close()
+        engine.dispose()
     for loop in due_loops.loops:
         if loop.error is not None:
             raise loop.error

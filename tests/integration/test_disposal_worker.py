@@ -1,7 +1,9 @@
 """The disposal stage on a real log and database: risks in, alerts, documents and decisions out."""
 
+import multiprocessing
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +13,13 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from disposal import audit
-from disposal.alert import Alert
+from disposal.alert import Alert, AlertRisk
+from disposal.audit import AuditLine
+from disposal.decision import decide
 from disposal.document import Document
+from disposal.notify import Outbox
 from disposal.policy import activate_for_demo
-from disposal.settings import DisposalSettings
+from disposal.settings import DisposalSettings, DrafterSettings, EndpointSettings
 from disposal.summary import summary
 from disposal.worker import run_disposal
 from rules.settings import RulesSettings
@@ -22,6 +27,7 @@ from stream.database import open_database, reading
 from stream.log import Log, open_log
 from stream.messages import Risk, encode, utc_now
 from stream.settings import LogSettings
+from tests.unit.disposal_endpoint import endpoint
 from tests.unit.disposal_world import MINE, furnish, later, risk, well
 
 
@@ -90,6 +96,107 @@ def database(tmp_path: Path) -> str:
 @pytest.fixture
 def log_settings(tmp_path: Path) -> LogSettings:
     return LogSettings(folder=tmp_path / "log")
+
+
+def check_nothing_lost_nothing_doubled(engine: Engine, published: list[Risk]) -> None:
+    """Every published event is linked once, every cause has one alert, every alert one document, the audit is whole."""
+    with reading(engine) as session:
+        linked = session.exec(select(AlertRisk)).all()
+        posted = session.exec(select(Outbox)).all()
+        lines = session.exec(select(AuditLine)).all()
+    assert {(e.risk_id, e.sequence) for e in linked} == {(r.risk_id, r.sequence) for r in published}
+    found = alerts(engine)
+    assert sorted(d.alert_id for d in documents(engine)) == sorted(a.id for a in found)
+    assert len(found) == len({r.zone for r in published})
+    assert all(a.folded == 0 for a in found)
+    done = Counter((line.subject, line.action) for line in lines)
+    assert {n for (_, action), n in done.items() if action in ("raised", "matched", "drafted", "returned")} == {1}
+    assert len(posted) == len({row.subject for row in posted})
+    assert audit.verify(engine, MINE).whole
+
+
+def test_an_alert_is_there_at_once_while_the_model_hangs(database: str, log_settings: LogSettings) -> None:
+    engine, log = open_database(database), open_log(log_settings)
+    with endpoint() as model:
+        model.mood = "hangs"
+        served = EndpointSettings(url=model.url, model="m")
+        settings = DisposalSettings(drafter=DrafterSettings(seconds=300, endpoint=served))
+        try:
+            with stage(database, log_settings, settings):
+                publish(log, risk("no-helmet", zone="first"))
+                until(lambda: model.asked)
+                begin = time.monotonic()
+                publish(log, risk("methane-high"))
+                until(lambda: len(alerts(engine)) == 2)
+                assert time.monotonic() - begin < 5
+                urgent = next(a for a in alerts(engine) if a.type == "methane-high")
+                assert decide(engine, MINE, urgent.id, "acknowledge", "ann").alert_state == "ACKED"
+                until(lambda: len(documents(engine, "DRAFT")) == 2)
+                model.released.set()
+                until(lambda: len(documents(engine, "PENDING_APPROVAL")) == 2)
+        finally:
+            log.close()
+    assert {d.backend for d in documents(engine)} == {"composer"}
+    assert [d.fell_through for d in documents(engine)] == [1, 1]
+
+
+def _stage_process(database_url: str, log: LogSettings) -> None:
+    run_disposal(
+        threading.Event(),
+        settings=DisposalSettings(lease_seconds=1.5, drafter=DrafterSettings(seconds=1)),
+        rules_settings=RulesSettings(),
+        log_settings=log,
+        database_url=database_url,
+        evidence_url="file:///nowhere",
+        mine=MINE,
+    )
+
+
+def test_killed_again_and_again_it_loses_nothing_and_doubles_nothing(database: str, log_settings: LogSettings) -> None:
+    engine, log = open_database(database), open_log(log_settings)
+    activate_for_demo(engine, MINE)
+    context = multiprocessing.get_context("spawn")
+    first = [risk("no-helmet", zone=f"zone-{n}") for n in range(40)]
+    published = [*first, *(later(r, "cleared") for r in first[:20])]
+    publish(log, *published)
+    try:
+        for goal in ("raised", "matched", "drafted"):
+            process = context.Process(target=_stage_process, args=(database, log_settings))
+            process.start()
+            before = _count(engine, goal)
+            until(lambda goal=goal, before=before: _count(engine, goal) > before + 2, 120)  # type: ignore[misc]
+            process.kill()
+            process.join()
+        publish(log, *published[::7])
+        with stage(database, log_settings, DisposalSettings(lease_seconds=1.5)):
+            until(lambda: sum(d.auto_closed_at is not None for d in documents(engine)) == 20, 120)
+            until(lambda: len(documents(engine, "CHECKED")) == 20)
+            until(lambda: log.lag("disposal", "risks") == 0)
+    finally:
+        log.close()
+    check_nothing_lost_nothing_doubled(engine, published)
+
+
+def _count(engine: Engine, action: str) -> int:
+    with reading(engine) as session:
+        return len(session.exec(select(AuditLine).where(AuditLine.action == action)).all())
+
+
+def test_two_stages_share_the_work_on_postgresql(postgres: Callable[[], str], log_settings: LogSettings) -> None:
+    url = postgres()
+    engine, log = open_database(url), open_log(log_settings)
+    furnish(engine)
+    activate_for_demo(engine, MINE)
+    first = [risk("no-helmet", zone=f"zone-{n}", source=f"cam-{n % 2 + 1}") for n in range(30)]
+    published = [*first, *(later(r, "cleared") for r in first)]
+    try:
+        with stage(url, log_settings), stage(url, log_settings):
+            publish(log, *published)
+            until(lambda: all(a.closed for a in alerts(engine)) and len(alerts(engine)) == 30, 120)
+    finally:
+        log.close()
+    check_nothing_lost_nothing_doubled(engine, published)
+    engine.dispose()
 
 
 def test_routine_risks_close_by_policy_and_the_rest_waits(database: str, log_settings: LogSettings) -> None:

@@ -1,0 +1,110 @@
+import hashlib
+import io
+from pathlib import Path
+
+import cv2
+import docx
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import select
+
+from disposal.document import Document
+from disposal.drafter import Drafter
+from disposal.errors import AlertError, ExportError
+from disposal.export import export_docx
+from disposal.intake import take_all
+from disposal.settings import DisposalSettings, DrafterSettings
+from disposal.steps import Steps
+from stream.database import open_database, reading, writing
+from stream.evidence import EvidenceStore
+from stream.messages import Evidence, utc_now
+from tests.unit.disposal_world import CLAUSES, MINE, SITE, TaggedFinder, furnish, risk
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = open_database(f"sqlite:///{tmp_path / 'minewatch.db'}")
+    furnish(engine)
+    return engine
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EvidenceStore:
+    return EvidenceStore(tmp_path / "evidence")
+
+
+def document(engine: Engine, evidence: tuple[Evidence, ...] = (), source: str = "cam-1", note: str = "") -> Document:
+    with writing(engine) as session:
+        take_all(session, [risk(evidence=evidence, source=source, note=note)], SITE, DisposalSettings(), utc_now())
+    steps = Steps(
+        engine, MINE, lambda: TaggedFinder(engine), Drafter([], DrafterSettings()), DisposalSettings(), lambda _: None
+    )
+    while steps.do_next(("match", "draft", "decide"), "tester"):
+        pass
+    with reading(engine) as session:
+        return session.exec(select(Document)).one()
+
+
+def text_of(data: bytes) -> str:
+    file = docx.Document(io.BytesIO(data))
+    cells = [c.text for t in file.tables for row in t.rows for c in row.cells]
+    return "\n".join([*(p.text for p in file.paragraphs), *cells])
+
+
+def picture(store: EvidenceStore, data: bytes) -> Evidence:
+    return Evidence(
+        sha256=store.put(MINE, data, "image/jpeg"), media_type="image/jpeg", kind="annotated", captured_at=utc_now()
+    )
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_file_says_everything_that_the_document_says(engine: Engine, store: EvidenceStore, language: str) -> None:
+    jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+    row = document(engine, (picture(store, jpeg),))
+    data = export_docx(engine, store, MINE, row.id, language)
+    text, content = text_of(data), row.read_content()
+    assert content is not None
+    assert CLAUSES["18"][f"text_{language}"] in text, "clauses stand in full"
+    for line in (*content.measures, *content.resources, content.contingency, content.acceptance, content.responsible):
+        assert line.text(language) in text
+    for fact in content.facts:
+        assert fact.value.text(language) in text
+    assert hashlib.sha256(row.content.encode()).hexdigest() in text
+    assert f"{content.deadline:%Y-%m-%d %H:%M} UTC" in text
+    assert len(docx.Document(io.BytesIO(data)).inline_shapes) == 1
+    assert ("自动关闭" in text) == (language == "zh")
+
+
+def test_a_picture_without_the_usual_header_is_shown_too(engine: Engine, store: EvidenceStore) -> None:
+    jpeg = cv2.imencode(".jpg", np.full((60, 80, 3), 90, np.uint8))[1].tobytes()
+    bare = jpeg[:2] + jpeg[2 + 2 + int.from_bytes(jpeg[4:6]) :]  # the same without its JFIF segment
+    assert jpeg[2:4] == b"\xff\xe0"
+    row = document(engine, (picture(store, bare),))
+    assert len(docx.Document(io.BytesIO(export_docx(engine, store, MINE, row.id, "en"))).inline_shapes) == 1
+
+
+def test_missing_and_damaged_evidence_is_said_and_hides_nothing_else(engine: Engine, store: EvidenceStore) -> None:
+    missing = Evidence(sha256="0" * 64, media_type="image/jpeg", kind="annotated", captured_at=utc_now())
+    row = document(engine, (missing,))
+    assert "cannot be read" in text_of(export_docx(engine, store, MINE, row.id, "en"))
+
+
+def test_a_picture_that_is_none_is_said(engine: Engine, store: EvidenceStore) -> None:
+    row = document(engine, (picture(store, b"no picture at all"),))
+    assert "证据图片无法读取" in text_of(export_docx(engine, store, MINE, row.id, "zh"))
+
+
+def test_control_characters_from_outside_do_not_break_the_file(engine: Engine, store: EvidenceStore) -> None:
+    row = document(engine, source="cam\x00\x0b-9")
+    assert "cam-9" in text_of(export_docx(engine, store, MINE, row.id, "en"))
+
+
+def test_what_is_not_there_or_not_drafted_is_refused(engine: Engine, store: EvidenceStore) -> None:
+    row = document(engine)
+    with pytest.raises(AlertError):
+        export_docx(engine, store, "south", row.id, "zh")
+    with writing(engine) as session:
+        session.get_one(Document, row.id).content = ""
+    with pytest.raises(ExportError, match="not drafted"):
+        export_docx(engine, store, MINE, row.id, "zh")
