@@ -1,11 +1,20 @@
 """Trains a YOLO detector and exports it for the backend that runs on a processor; resumes what was cut short."""
 
+import math
 import shutil
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vision.errors import DatasetError
 from vision.offline import prepare
+
+LEARNING_RATE = 0.002
+WARM_UP = 100
+"""Batches over which the learning rate rises."""
+PLAIN_FROM = 0.8
+"""From this share of the time on, pictures are shown whole instead of as mosaics of four."""
 
 
 def train(
@@ -23,8 +32,10 @@ def train(
     """Train on a YOLO set and answer the path of the best weights.
 
     Checkpoints lie in ``folder``; where they are those of a training that was cut short, it goes on from them.
-    ``hours`` bounds the time instead of ``epochs``. Pictures are turned, scaled and mirrored, because cameras in a
-    mine look down from all sides. Raises DatasetError where the set cannot be used.
+    ``hours`` bounds the time of this call instead of ``epochs``: the learning rate is annealed by the clock, so that
+    it ends low however busy the machine was. Every batch takes a step of its own, because on a processor few batches
+    are to be had. Pictures are turned, scaled and mirrored, because cameras in a mine look down from all sides.
+    Raises DatasetError where the set cannot be used.
     """
     prepare()
     from ultralytics import YOLO
@@ -33,15 +44,20 @@ def train(
         raise DatasetError(f"There is no set at {data_yaml}: name its data.yaml.")
     _use_threads(threads)
     last = folder / "run" / "weights" / "last.pt"
-    if _unfinished(last):
-        YOLO(str(last)).train(resume=True)
+    resumed = _unfinished(last)
+    yolo = YOLO(str(last if resumed else model))
+    if hours is not None:
+        annealing = Annealing(started=time.monotonic(), seconds=hours * 3600)
+        yolo.add_callback("on_train_batch_start", annealing.apply)
+    if resumed:
+        yolo.train(resume=True)
     else:
-        YOLO(str(model)).train(
+        yolo.train(
             data=str(data_yaml),
-            epochs=epochs,
-            time=hours,
+            epochs=epochs if hours is None else 10_000,
             imgsz=image_size,
             batch=batch,
+            nbs=batch,
             seed=seed,
             project=str(folder.resolve()),
             name="run",
@@ -49,10 +65,10 @@ def train(
             workers=0,
             cache="ram",
             optimizer="AdamW",
-            lr0=0.002,
+            lr0=LEARNING_RATE,
             cos_lr=True,
-            warmup_epochs=1,
-            close_mosaic=max(1, epochs // 5),
+            warmup_epochs=0 if hours is not None else 1,
+            close_mosaic=0 if hours is not None else max(1, epochs // 5),
             patience=0,
             degrees=15,
             scale=0.6,
@@ -60,6 +76,54 @@ def train(
             verbose=False,
         )
     return last.with_name("best.pt")
+
+
+@dataclass
+class Annealing:
+    """Learning rate by the clock: up over the first batches, then down along a cosine; mosaics end at four fifths."""
+
+    started: float
+    seconds: float
+    batches: int = 0
+    mosaics: bool = True
+
+    def apply(self, trainer: Any) -> None:
+        """Set the rate for the next batch, and stop the training once its time is over."""
+        spent = (time.monotonic() - self.started) / self.seconds
+        self.batches += 1
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = learning_rate(spent, self.batches)
+        if spent >= PLAIN_FROM and self.mosaics:
+            self.mosaics = False
+            trainer._close_dataloader_mosaic()  # noqa: SLF001 - ultralytics closes mosaics by epoch only
+        trainer.stop = trainer.stop or spent >= 1
+
+
+def learning_rate(spent: float, batches: int) -> float:
+    """The rate when ``spent`` (0..1) of the time is over and this is the ``batches``-th batch."""
+    warmed = min(1.0, batches / WARM_UP)
+    return LEARNING_RATE * warmed * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, spent))) / 2)
+
+
+def strip(weights: Path, target: Path, *, image_size: int = 320) -> Path:
+    """Write ``weights`` to ``target`` in half precision, without what only a training needs.
+
+    Neither folders of the machine that trained nor its repository's state travel with them.
+    """
+    prepare()
+    import torch
+    from ultralytics.utils.torch_utils import strip_optimizer
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    strip_optimizer(str(weights), str(target))
+    checkpoint: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=False)  # our own, a line above
+    kept = {"task": "detect", "imgsz": image_size}
+    network = checkpoint["model"]
+    network.args = kept
+    network.yaml["yaml_file"] = f"{target.stem}.yaml"
+    learned = {name: checkpoint[name] for name in ("version", "license", "docs")}
+    torch.save({**learned, "epoch": -1, "model": network, "train_args": kept}, target)
+    return target
 
 
 def export(weights: Path, folder: Path, *, image_size: int = 320) -> Path:
