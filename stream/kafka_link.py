@@ -1,6 +1,7 @@
 """The connection of one process to Kafka: producers, topics and lag. The client is kafka-python."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Link:
         self._producer_guard = threading.Lock()
         self._producers: dict[bool, KafkaProducer] = {}
         self._pending = Pending(PENDING_BYTES)
+        _knock(settings.url, servers)
         with self._prose():
             self._admin = KafkaAdminClient(
                 bootstrap_servers=servers,
@@ -210,6 +212,20 @@ def told(url: str) -> Iterator[None]:
         raise LogError(f"The broker at {url} does not do its work: {reason}. Check that it runs.") from error
     except (OSError, TimeoutError) as error:
         raise LogError(f"The broker at {url} cannot be reached: {error}. Check that it runs.") from error
+
+
+def _knock(url: str, servers: list[str]) -> None:
+    """Raise LogError where no broker takes a connection: the client would go on trying, and leave its sockets open."""
+    reasons: list[str] = []
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS / len(servers)).close()
+        except OSError as error:
+            reasons.append(error.strerror or str(error))
+        else:
+            return
+    raise LogError(f"No broker at {url} can be reached: {', '.join(reasons)}. Check the address and that it runs.")
 
 
 def topic_name(settings: LogSettings, topic: Topic) -> str:

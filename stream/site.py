@@ -5,6 +5,7 @@ A revision is stored whole, so that a worker never sees half of an edit and an a
 
 import math
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 from sqlalchemy import Column, Engine
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, SQLModel, col, select
 
 from stream.catalogue import Purpose
@@ -36,6 +38,8 @@ UNITS: dict[str, tuple[str, float, float]] = {
     "water-level": ("m", -50.0, 500.0),
 }
 """The unit of each quantity, and the range outside which a value is no measurement but a fault of the sensor."""
+
+_ATTEMPTS = 20
 
 Identity = Setting(
     pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", title="Id", description="Lower-case letters, digits and hyphens."
@@ -196,6 +200,13 @@ class SiteRevision(SQLModel, table=True):
 
 def store_site(engine: Engine, site: Site, author: str) -> int:
     """Store ``site`` as a new revision where it differs from the latest one; answers the revision in force."""
+    for _ in range(_ATTEMPTS):
+        with suppress(IntegrityError):  # somebody else took the number meanwhile
+            return _add_revision(engine, site, author)
+    return _add_revision(engine, site, author)
+
+
+def _add_revision(engine: Engine, site: Site, author: str) -> int:
     content = site.model_dump_json()
     with writing(engine) as session:
         latest = session.exec(
