@@ -120,6 +120,7 @@ def strip(weights: Path, target: Path, *, image_size: int = 320) -> Path:
     kept = {"task": "detect", "imgsz": image_size}
     network = checkpoint["model"]
     network.args = kept
+    network.pt_path = target.name
     network.yaml["yaml_file"] = f"{target.stem}.yaml"
     learned = {name: checkpoint[name] for name in ("version", "license", "docs")}
     torch.save({**learned, "epoch": -1, "model": network, "train_args": kept}, target)
