@@ -59,6 +59,11 @@ class Drafter:
         self._resting: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    @property
+    def quick(self) -> bool:
+        """No language model is configured: a document takes some milliseconds."""
+        return not self._backends
+
     def draft(self, request: DraftRequest) -> Draft:
         """The document for this request: from the first backend whose draft holds, else composed."""
         begin = time.monotonic()

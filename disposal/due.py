@@ -1,7 +1,6 @@
 """What is due next, read off states and due times; and the leases under which each step is done."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +8,7 @@ from sqlalchemy import Engine, case
 from sqlmodel import Session, col, or_, select
 
 from disposal.alert import Alert
+from disposal.audit import append
 from disposal.document import DocumentState
 from stream.catalogue import RISK_TYPES
 from stream.database import reading, writing
@@ -75,20 +75,31 @@ def _while_ongoing(until: datetime, state: str, now: datetime) -> Move:
     return Move("person") if now >= until else Move("wait", until)
 
 
-class LeaseLostError(Exception):
-    """Somebody else has taken or done the step meanwhile; what was worked out is dropped. Never leaves this package."""
-
-
 class Claim(NamedTuple):
     """An alert taken under a lease, as it was then."""
 
     alert: Alert
     owner: str
 
-    @property
-    def revision(self) -> int:
-        """The alert's revision that the step is judged on."""
-        return self.alert.revision
+
+class Line(NamedTuple):
+    """What the audit says of a step."""
+
+    actor: str
+    action: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+class Result(NamedTuple):
+    """What a step came to: ``apply`` writes it in a transaction, where the alert is still the claim's.
+
+    ``unchanged``: it was judged on the alert as it was, and holds only while nothing has happened to it.
+    """
+
+    claim: Claim
+    apply: Callable[[Session, Alert], Line | None]
+    unchanged: bool = False
 
 
 def _due(mine: str, steps: Sequence[str], now: datetime) -> tuple[Any, ...]:
@@ -101,47 +112,64 @@ def _due(mine: str, steps: Sequence[str], now: datetime) -> tuple[Any, ...]:
     )
 
 
-def claim(engine: Engine, mine: str, steps: Sequence[str], owner: str, now: datetime, seconds: float) -> Claim | None:
-    """Take the most urgent alert that has one of ``steps`` due, for ``seconds``; None where there is none."""
+def claim(
+    engine: Engine, mine: str, steps: Sequence[str], owner: str, now: datetime, seconds: float, limit: int = 1
+) -> list[Claim]:
+    """Take the most urgent alerts that have one of ``steps`` due, ``limit`` at most, for ``seconds``."""
     conditions = _due(mine, steps, now)
     with reading(engine) as session:
         # Looked at without a lock first: most looks find nothing, and the write lock is for those who write.
         if session.exec(select(Alert.id).where(*conditions).limit(1)).first() is None:
-            return None
+            return []
     rank = case(_RANKS, value=col(Alert.priority), else_=len(_RANKS))
     with writing(engine) as session:
-        alert = session.exec(
+        alerts = session.exec(
             select(Alert)
             .where(*conditions)
             .order_by(rank, col(Alert.committed_at), col(Alert.id))
-            .limit(1)
+            .limit(limit)
             .with_for_update(skip_locked=True)
-        ).first()
-        if alert is None:
-            return None
-        alert.lease_owner, alert.lease_until = owner, now + timedelta(seconds=seconds)
-        session.add(alert)
+        ).all()
+        for alert in alerts:
+            alert.lease_owner, alert.lease_until = owner, now + timedelta(seconds=seconds)
+            session.add(alert)
         session.flush()
-        session.expunge(alert)
-    return Claim(alert, owner)
+        session.expunge_all()
+    return [Claim(alert, owner) for alert in alerts]
 
 
-@contextmanager
-def finishing(engine: Engine, taken: Claim, *, unchanged: bool = False) -> Iterator[tuple[Session, Alert]]:
-    """A transaction in which the step's result is committed, and the lease given back.
+def finish(engine: Engine, results: Sequence[Result]) -> list[Claim]:
+    """Commit results together with their audit lines, and give the leases back; answers the claims that were not held.
 
-    Raises LeaseLostError where the alert was decided, or taken by somebody else, or, with ``unchanged``, where
-    anything at all has happened to it since it was taken.
+    A result is dropped where its alert was decided, or taken by somebody else, or, with ``unchanged``, where anything
+    at all has happened to it since it was taken.
     """
+    by_id = {r.claim.alert.id: r for r in results}
+    dropped: list[Claim] = []
     with writing(engine) as session:
-        alert = session.exec(select(Alert).where(Alert.id == taken.alert.id).with_for_update()).one()
-        if alert.lease_owner != taken.owner or alert.step != taken.alert.step or alert.closed:
-            raise LeaseLostError
-        if unchanged and alert.revision != taken.revision:
-            raise LeaseLostError
-        alert.lease_owner = alert.lease_until = None
-        yield session, alert
-        session.add(alert)
+        # Locked in one order, and audit lines last, so that no two writers wait for each other.
+        query = select(Alert).where(col(Alert.id).in_(by_id)).order_by(col(Alert.id)).with_for_update()
+        lines: list[tuple[Alert, Line]] = []
+        for alert in session.exec(query).all():
+            result = by_id[alert.id]
+            if not _held(alert, result):
+                dropped.append(result.claim)
+                continue
+            alert.lease_owner = alert.lease_until = None
+            line = result.apply(session, alert)
+            session.add(alert)
+            if line is not None:
+                lines.append((alert, line))
+        for alert, line in lines:
+            append(session, alert.mine, line.actor, line.action, f"alert/{alert.id}", line.before, line.after)
+    return dropped
+
+
+def _held(alert: Alert, result: Result) -> bool:
+    taken = result.claim
+    if alert.closed or alert.lease_owner != taken.owner or alert.step != taken.alert.step:
+        return False
+    return not result.unchanged or alert.revision == taken.alert.revision
 
 
 def release(engine: Engine, taken: Claim, due_at: datetime, *, failed: bool) -> None:

@@ -77,7 +77,7 @@ def closure_facts(
         events = events_of(session, alert.id)
         recurrences = _recurrences(session, alert, now - timedelta(hours=policy.shift_hours))
         lately = _count_alerts(session, alert.mine, now - timedelta(minutes=FLOOD_MINUTES))
-        closed = _closed_since(session, alert.mine, now.replace(hour=0, minute=0, second=0, microsecond=0))
+        closed = closed_on(session, alert.mine, now)
         trouble = _open_trouble(session, alert)
     last = max(events, key=lambda e: (e.published_at, e.sequence))
     return ClosureFacts(
@@ -193,7 +193,9 @@ def _count_alerts(session: Session, mine: str, since: datetime) -> int:
     ).one()
 
 
-def _closed_since(session: Session, mine: str, since: datetime) -> int:
+def closed_on(session: Session, mine: str, now: datetime) -> int:
+    """How many alerts policies have closed on the UTC day of ``now``."""
+    since = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return session.exec(
         select(func.count()).select_from(Document).where(Document.mine == mine, col(Document.auto_closed_at) >= since)
     ).one()

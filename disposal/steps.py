@@ -4,12 +4,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import msgspec
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
 from disposal.alert import Alert
-from disposal.audit import append
 from disposal.document import (
     AUTOMATIC,
     Document,
@@ -21,19 +22,21 @@ from disposal.document import (
     to_json,
 )
 from disposal.drafter import Draft, Drafter
-from disposal.due import BACK_OFF, Claim, LeaseLostError, Move, Standing, claim, finishing, next_move, release
+from disposal.due import BACK_OFF, Claim, Line, Move, Result, Standing, claim, finish, next_move, release
 from disposal.notify import post
 from disposal.policy import PolicyVersion, in_force, may_close
 from disposal.request import stored
 from disposal.sampling import sampled
 from disposal.settings import DisposalSettings
-from disposal.situation import closure_facts, draft_request, events_of, telling
+from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling
 from rules.matcher import Match
 from stream.database import reading
 from stream.messages import Risk, utc_now
 
 _logger = structlog.get_logger()
 _ACTOR = "disposal"
+_BATCH = 16
+"""Alerts taken at once where no step of them is slow: their results are committed together."""
 
 
 class Finder(Protocol):
@@ -62,64 +65,79 @@ class Steps:
         self._drafter = drafter
         self._settings = settings
         self._count = count
-        self._doing: dict[str, Callable[[Claim], None]] = {
+        self._doing: dict[str, Callable[[Claim], Result]] = {
             "match": self.match,
             "draft": self.draft,
             "decide": self.decide,
         }
 
     def do_next(self, steps: tuple[str, ...], owner: str) -> bool:
-        """Do the most urgent step that is due among ``steps``; answers whether there was one."""
+        """Do the most urgent steps that are due among ``steps``, some at a time; answers whether there were any."""
         seconds = self._settings.lease_seconds + self._settings.drafter.seconds
-        taken = claim(self._engine, self._mine, steps, owner, utc_now(), seconds)
-        if taken is None:
-            return False
-        try:
-            self._doing[taken.alert.step](taken)
-        except LeaseLostError:
-            release(self._engine, taken, utc_now(), failed=False)
-        except Exception as error:  # noqa: BLE001  # whatever goes wrong in one alert must not stop the others
-            self._failed(taken, error)
-        return True
+        limit = _BATCH if self._drafter.quick or "draft" not in steps else 1
+        taken = claim(self._engine, self._mine, steps, owner, utc_now(), seconds, limit)
+        results = []
+        for one in taken:
+            try:
+                results.append(self._doing[one.alert.step](one))
+            except Exception as error:  # noqa: BLE001  # whatever goes wrong in one alert must not stop the others
+                self._failed(one, error)
+        self._finish(results)
+        return bool(taken)
 
-    def match(self, taken: Claim) -> None:
+    def _finish(self, results: list[Result]) -> None:
+        """Commit results together; where one spoils that, each by itself."""
+        try:
+            dropped = finish(self._engine, results) if results else []
+        except OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001  # as above
+            if len(results) == 1:
+                self._failed(results[0].claim, error)
+                return
+            for result in results:
+                self._finish([result])
+            return
+        for claim_ in dropped:
+            release(self._engine, claim_, utc_now(), failed=False)
+
+    def match(self, taken: Claim) -> Result:
         """Find the clauses for an alert and open its document with them."""
         with reading(self._engine) as session:
             risk = telling(events_of(session, taken.alert.id))
-        self._open_document(taken, stored(self._finder().match(risk, utc_now())))
+        return _opened(taken, stored(self._finder().match(risk, utc_now())))
 
-    def draft(self, taken: Claim) -> None:
+    def draft(self, taken: Claim) -> Result:
         """Have the document written."""
         document = self._document(taken.alert)
         request = draft_request(self._engine, taken.alert, document, self._settings.drafter.language, utc_now())
         draft = self._drafter.draft(request)
-        with finishing(self._engine, taken) as (session, alert):
+
+        def apply(session: Session, alert: Alert) -> Line:
             row = session.get_one(Document, document.id)
             _write(row, draft)
             session.add(row)
             _advance(alert, "decide")
             actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
             after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
-            append(session, self._mine, actor, "drafted", f"alert/{alert.id}", {"document": "DRAFT"}, after)
+            return Line(actor, "drafted", {"document": "DRAFT"}, after)
 
-    def decide(self, taken: Claim) -> None:
+        return Result(taken, apply)
+
+    def decide(self, taken: Claim) -> Result:
         """Let the policy judge, or put the document before a person, or wait for what has to come first."""
         document = self._document(taken.alert)
         with reading(self._engine) as session:
             policy = in_force(session, self._mine)
         move = self._move(taken.alert, document, policy)
-        if move.action == "wait":
-            with finishing(self._engine, taken, unchanged=True) as (_, alert):
-                alert.due_at = move.until
-            return
-        if move.action == "rest":
-            with finishing(self._engine, taken, unchanged=True) as (_, alert):
-                alert.step, alert.due_at = "none", None
-            return
+        if move.action in ("wait", "rest"):
+            return Result(taken, lambda _, alert: _hold(alert, move), unchanged=True)
         verdict = self._judge(taken.alert, document, policy)
-        with finishing(self._engine, taken, unchanged=True) as (session, alert):
-            row = session.get_one(Document, document.id)
-            self._settle(session, alert, row, move, verdict, policy)
+
+        def apply(session: Session, alert: Alert) -> Line:
+            return self._settle(session, alert, session.get_one(Document, document.id), move, verdict, policy)
+
+        return Result(taken, apply, unchanged=True)
 
     def _move(self, alert: Alert, document: Document, policy: PolicyVersion | None) -> Move:
         content = policy.read() if policy else None
@@ -149,11 +167,13 @@ class Steps:
 
     def _settle(
         self, session: Session, alert: Alert, row: Document, move: Move, verdict: Verdict, policy: PolicyVersion | None
-    ) -> None:
-        """Commit what was decided: closed by the policy, before a person, or in shadow only written down."""
+    ) -> Line:
+        """Write down what was decided: closed by the policy, before a person, or in shadow only noted."""
         before = {"alert": str(alert.state), "document": row.state}
+        closes = move.action == "judge" and verdict.close and policy is not None
+        if closes and policy is not None and (bar := _barred_now(session, policy)):
+            verdict, closes = _barred(verdict, bar), False
         row.verdict, row.policy, row.would_close = to_json(verdict), verdict.policy, verdict.close
-        closes = move.action == "judge" and verdict.close and policy is not None and self._still_active(session, policy)
         if closes and policy is not None:
             _close(session, alert, row, policy)
             self._count("auto_closed")
@@ -165,39 +185,7 @@ class Steps:
         session.add(row)
         after = {"alert": str(alert.state), "document": row.state, "would_close": verdict.close}
         action = "auto-close" if closes else "submit" if before["document"] != row.state else "judge"
-        actor = verdict.policy if closes or action == "judge" else _ACTOR
-        append(session, self._mine, actor, action, f"alert/{alert.id}", before, after)
-
-    def _still_active(self, session: Session, policy: PolicyVersion) -> bool:
-        """The policy may have been suspended since it was read: looked at again where the closure is committed."""
-        state = session.exec(
-            select(PolicyVersion.state)
-            .where(
-                PolicyVersion.mine == policy.mine,
-                PolicyVersion.name == policy.name,
-                PolicyVersion.version == policy.version,
-            )
-            .with_for_update()
-        ).first()
-        return state == "ACTIVE"
-
-    def _open_document(self, taken: Claim, matches: tuple[StoredMatch, ...]) -> None:
-        with finishing(self._engine, taken) as (session, alert):
-            alert.document_version += 1
-            session.add(
-                Document(
-                    id=document_identity(alert.id, alert.document_version),
-                    alert_id=alert.id,
-                    mine=alert.mine,
-                    version=alert.document_version,
-                    state=DocumentState.DRAFT,
-                    matches=to_json(matches),
-                    created_at=utc_now(),
-                )
-            )
-            _advance(alert, "draft")
-            after = {"document": "DRAFT", "version": alert.document_version, "clauses": [m.version_id for m in matches]}
-            append(session, self._mine, _ACTOR, "matched", f"alert/{alert.id}", None, after)
+        return Line(verdict.policy if action != "submit" else _ACTOR, action, before, after)
 
     def _document(self, alert: Alert) -> Document:
         with reading(self._engine) as session:
@@ -212,24 +200,7 @@ class Steps:
             due = utc_now() + timedelta(seconds=BACK_OFF[alert.attempts])
             release(self._engine, taken, due, failed=True)
             return
-        try:
-            self._give_up(taken, error)
-        except LeaseLostError:
-            release(self._engine, taken, utc_now(), failed=False)
-
-    def _give_up(self, taken: Claim, error: Exception) -> None:
-        if taken.alert.step == "match":
-            self._open_document(taken, ())
-            return
-        said = Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures=type(error).__name__),))
-        with finishing(self._engine, taken) as (session, alert):
-            row = session.get_one(Document, document_identity(alert.id, alert.document_version))
-            before = {"document": row.state}
-            row.state, row.verdict = DocumentState.PENDING_APPROVAL, to_json(said)
-            session.add(row)
-            alert.step, alert.due_at, alert.updated_at = "none", None, utc_now()
-            after = {"document": row.state, "error": type(error).__name__}
-            append(session, self._mine, _ACTOR, "submit", f"alert/{alert.id}", before, after)
+        finish(self._engine, [_given_up(taken, error)])
 
 
 def may_close_nothing() -> Verdict:
@@ -265,3 +236,67 @@ def _close(session: Session, alert: Alert, row: Document, policy: PolicyVersion)
     row.decision, row.decided_by = "auto-close", policy.id
     row.state = DocumentState.SAMPLED if sampled(row.id, policy.read().sample) else DocumentState.AUTO_CLOSED
     post(session, alert.mine, "document", f"document/{row.id}", row.content, key=f"document/{row.id}")
+
+
+def _opened(taken: Claim, matches: tuple[StoredMatch, ...]) -> Result:
+    def apply(session: Session, alert: Alert) -> Line:
+        alert.document_version += 1
+        session.add(
+            Document(
+                id=document_identity(alert.id, alert.document_version),
+                alert_id=alert.id,
+                mine=alert.mine,
+                version=alert.document_version,
+                state=DocumentState.DRAFT,
+                matches=to_json(matches),
+                created_at=utc_now(),
+            )
+        )
+        _advance(alert, "draft")
+        after = {"document": "DRAFT", "version": alert.document_version, "clauses": [m.version_id for m in matches]}
+        return Line(_ACTOR, "matched", {}, after)
+
+    return Result(taken, apply)
+
+
+def _given_up(taken: Claim, error: Exception) -> Result:
+    """Go on without what could not be done: without clauses, or without a draft or verdict, to a person."""
+    if taken.alert.step == "match":
+        return _opened(taken, ())
+    said = Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures=type(error).__name__),))
+
+    def apply(session: Session, alert: Alert) -> Line:
+        row = session.get_one(Document, document_identity(alert.id, alert.document_version))
+        before = {"document": row.state}
+        row.state, row.verdict = DocumentState.PENDING_APPROVAL, to_json(said)
+        session.add(row)
+        alert.step, alert.due_at, alert.updated_at = "none", None, utc_now()
+        return Line(_ACTOR, "submit", before, {"document": row.state, "error": type(error).__name__})
+
+    return Result(taken, apply)
+
+
+def _hold(alert: Alert, move: Move) -> None:
+    alert.step = alert.step if move.action == "wait" else "none"
+    alert.due_at = move.until
+
+
+def _barred_now(session: Session, policy: PolicyVersion) -> str:
+    """The condition that has come to fail since the verdict: the policy was suspended, or its daily cap reached.
+
+    The policy's row is locked, so that closures of the same policy come one after the other.
+    """
+    query = select(PolicyVersion).where(
+        PolicyVersion.mine == policy.mine, PolicyVersion.name == policy.name, PolicyVersion.version == policy.version
+    )
+    row = session.exec(query.with_for_update().execution_options(populate_existing=True)).first()
+    session.flush()
+    if row is None or row.state != "ACTIVE":
+        return "policy"
+    return "cap" if closed_on(session, row.mine, utc_now()) >= row.read().daily_cap else ""
+
+
+def _barred(verdict: Verdict, condition: str) -> Verdict:
+    reasons = [r for r in verdict.reasons if r.condition != condition]
+    reasons.append(Reason(condition=condition, ok=False, figures="no longer, when the closure was committed"))
+    return msgspec.structs.replace(verdict, close=False, reasons=tuple(reasons))

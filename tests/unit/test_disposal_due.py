@@ -1,13 +1,14 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from disposal.alert import Alert
+from disposal.audit import verify
 from disposal.document import DocumentState
-from disposal.due import LeaseLostError, Move, Standing, claim, finishing, next_move, release
+from disposal.due import Claim, Line, Move, Result, Standing, claim, finish, next_move, release
 from disposal.intake import take_all
 from disposal.settings import DisposalSettings
 from stream.database import open_database, reading, writing
@@ -71,47 +72,67 @@ def the_alert(engine: Engine) -> Alert:
         return session.exec(select(Alert)).one()
 
 
+def take_one(engine: Engine, owner: str, now: datetime | None = None, seconds: float = 60) -> Claim:
+    (taken,) = claim(engine, MINE, ("match", "draft"), owner, now or utc_now(), seconds)
+    return taken
+
+
+def done(taken: Claim, *, unchanged: bool = False) -> Result:
+    def apply(session: Session, alert: Alert) -> Line:
+        alert.step = "draft"
+        return Line("tester", "matched", {}, {})
+
+    return Result(taken, apply, unchanged)
+
+
 def test_the_most_urgent_alert_comes_first_and_to_one_only(engine: Engine) -> None:
     send(engine, risk("no-vest"), risk("no-helmet"), risk("methane-high"))
     now = utc_now()
-    taken = [claim(engine, MINE, ("match",), f"worker-{n}", now, 60) for n in range(4)]
-    assert [t.alert.type if t else None for t in taken] == ["methane-high", "no-helmet", "no-vest", None]
-    assert claim(engine, "south", ("match",), "w", now, 60) is None
+    assert take_one(engine, "one").alert.type == "methane-high"
+    both = claim(engine, MINE, ("match",), "two", now, 60, 5)
+    assert [t.alert.type for t in both] == ["no-helmet", "no-vest"]
+    assert claim(engine, MINE, ("match",), "three", now, 60) == []
+    assert claim(engine, "south", ("match",), "w", now, 60) == []
 
 
 def test_the_lease_of_a_dead_worker_runs_out_and_its_late_result_is_dropped(engine: Engine) -> None:
     send(engine, risk())
-    dead = claim(engine, MINE, ("match",), "dead", utc_now(), 1)
-    assert dead is not None
-    after = utc_now() + timedelta(seconds=2)
-    heir = claim(engine, MINE, ("match",), "heir", after, 60)
-    assert heir is not None
-    with pytest.raises(LeaseLostError), finishing(engine, dead):
-        pass
-    with finishing(engine, heir) as (_, alert):
-        alert.step = "draft"
-    with pytest.raises(LeaseLostError), finishing(engine, heir):
-        pass
+    dead = take_one(engine, "dead", seconds=1)
+    heir = take_one(engine, "heir", utc_now() + timedelta(seconds=2))
+    assert finish(engine, [done(dead)]) == [dead]
+    assert finish(engine, [done(heir)]) == []
+    assert finish(engine, [done(heir)]) == [heir]
     assert the_alert(engine).step == "draft"
 
 
 def test_a_result_judged_on_what_has_changed_since_is_not_committed(engine: Engine) -> None:
     first = risk()
     send(engine, first)
-    taken = claim(engine, MINE, ("match",), "w", utc_now(), 60)
-    assert taken is not None
+    taken = take_one(engine, "w")
     send(engine, later(first, "cleared"))
-    with pytest.raises(LeaseLostError), finishing(engine, taken, unchanged=True):
-        pass
+    assert finish(engine, [done(taken, unchanged=True)]) == [taken]
     release(engine, taken, utc_now(), failed=False)
-    again = claim(engine, MINE, ("match",), "w", utc_now(), 60)
-    assert again is not None
-    with finishing(engine, again, unchanged=True) as (_, alert):
-        assert alert.episode == "cleared"
+    assert finish(engine, [done(take_one(engine, "w"), unchanged=True)]) == []
+    assert the_alert(engine).episode == "cleared"
+
+
+def test_results_are_committed_together_with_their_audit_lines_or_not_at_all(engine: Engine) -> None:
+    send(engine, risk(), risk("no-vest"))
+    good, bad = claim(engine, MINE, ("match",), "w", utc_now(), 60, 2)
+
+    def fail(session: Session, alert: Alert) -> None:
+        raise ZeroDivisionError
+
+    before = verify(engine, MINE).lines
+    with pytest.raises(ZeroDivisionError):
+        finish(engine, [done(good), Result(bad, fail)])
+    assert verify(engine, MINE) == (before, None, "")
+    assert finish(engine, [done(good), done(bad)]) == []
+    assert verify(engine, MINE) == (before + 2, None, "")
 
 
 def test_nothing_is_due_for_what_is_closed(engine: Engine) -> None:
     send(engine, risk())
     with writing(engine) as session:
         session.exec(select(Alert)).one().closed = True
-    assert claim(engine, MINE, ("match", "draft", "decide"), "w", utc_now(), 60) is None
+    assert claim(engine, MINE, ("match", "draft", "decide"), "w", utc_now(), 60) == []

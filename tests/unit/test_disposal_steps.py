@@ -1,5 +1,6 @@
 """From an alert to its decision, step by step, on a real database."""
 
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from disposal.document import Document, DocumentState, Verdict
 from disposal.drafter import Drafter
 from disposal.intake import take_all
 from disposal.notify import Outbox
-from disposal.policy import activate_for_demo, ship_policy
+from disposal.policy import ClosurePolicy, activate_for_demo, put_in_shadow, put_policy, ship_policy
 from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.steps import Steps
 from disposal.summary import summary
@@ -219,6 +220,23 @@ def test_clean_air_where_there_are_sensors_lets_it_close(engine: Engine, steps: 
     well(engine)
     work(steps)
     assert documents(engine)[0].auto_closed_at is not None
+
+
+def test_the_daily_cap_holds_for_closures_that_come_together(engine: Engine, steps: Steps) -> None:
+    with writing(engine) as session:
+        row = put_policy(session, MINE, ClosurePolicy(types=("no-helmet",), daily_cap=3, sample=1.0), "ann")
+        put_in_shadow(session, row, "bob")
+        row.state = "ACTIVE"
+        session.add(row)
+    first = [risk(zone=f"zone-{n}") for n in range(8)]
+    send(engine, *first)
+    work(steps)
+    send(engine, *(later(r, "cleared") for r in first))
+    stood_still(engine)
+    work(steps)
+    states = Counter(d.state for d in documents(engine))
+    assert states == {"SAMPLED": 3, "PENDING_APPROVAL": 5}
+    assert {frozenset(failing(d)) for d in documents(engine) if d.state == "PENDING_APPROVAL"} == {frozenset({"cap"})}
 
 
 def test_a_returned_document_is_drafted_again_with_the_reason(engine: Engine, steps: Steps) -> None:
