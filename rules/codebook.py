@@ -37,11 +37,12 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash
+from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash, count_change
 from rules.errors import ClauseError, ImportRefusedError
 from rules.limits import read_limits
-from rules.revision import publish_edition, put_draft, put_edition, review_edition
+from rules.revision import put_draft, put_edition, put_publish, put_review
 from stream.database import reading, writing
+from stream.messages import utc_now
 
 _CODE_KEYS = {"id", "kind", "edition", "title", "note", "promulgated", "effective_from"}
 _CLAUSE_KEYS = {"number", "heading", "title", "text", "hazards", "tightens", "limits", "effective_from", "effective_to"}
@@ -85,11 +86,12 @@ def load_codebook(engine: Engine, path: Path, mine: str, author: str, approver: 
     with writing(engine) as session:
         put_edition(session, CodeEdition(**book.edition.model_dump()))
         changed = {n: c for n, c in book.clauses.items() if (n, content_hash(c)) not in known}
-        for number, content in changed.items():
-            put_draft(session, code, edition, number, content, author)
-    if changed:
-        review_edition(engine, code, edition, author)
-        publish_edition(engine, code, edition, approver)
+        # All in one transaction: a book that is refused half-way must leave nothing behind that looks known.
+        drafts = [put_draft(session, code, edition, number, content, author) for number, content in changed.items()]
+        for row in [session.get_one(ClauseVersion, draft) for draft in drafts]:
+            put_review(row, author)
+            put_publish(session, row, approver, utc_now())
+        count_change(session)
     return len(changed)
 
 
