@@ -8,11 +8,11 @@ from concurrent.futures import TimeoutError as Late
 from stream.errors import SourceError
 from stream.site import Camera, Sensor, safe_url
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 def faults(cameras: Sequence[Camera], sensors: Sequence[Sensor]) -> list[str]:
-    """One line for each source that does not open within 20 s; none where all do."""
+    """One line for each source that does not open within a minute; none where all do."""
     sources: list[Camera | Sensor] = [*cameras, *sensors]
     if not sources:
         return []

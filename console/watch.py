@@ -1,4 +1,4 @@
-"""The site that `minewatch watch` makes out of nothing but sources: one place, one camera a source, the whole picture watched."""
+"""The site that `minewatch watch` makes out of sources alone: one place, one camera each, the whole picture watched."""
 
 import re
 import tomllib
