@@ -17,6 +17,7 @@ NATIONAL = """
 id = "N"
 kind = "national"
 edition = "1"
+title = { en = "A code" }
 effective_from = 2020-01-01
 [[clause]]
 number = "172"
