@@ -33,7 +33,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     ``window`` holds (captured time, supported) of the frames looked at within the on-delay. ``looks`` are the frames
     kept as evidence, ``stride`` which share of them, ``best`` the most confident; all end with the raising.
     ``absent_since`` and ``absent_scans`` count what was seen of its absence since the last support. ``told_…`` is what
-    the last event said, ``recorded`` that the seconds around the raising have been asked for.
+    the last event said, ``recorded`` that the seconds around the raising have been asked for, ``vanishable`` that in
+    the last support somebody stood so far inside the zone that going out of sight is no leaving.
     """
 
     type: str
@@ -58,6 +59,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     told_persons: int = 0
     raised_at: datetime | None = None
     recorded: bool = False
+    vanishable: bool = False
 
     @property
     def key(self) -> Key:

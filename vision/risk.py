@@ -2,7 +2,8 @@
 
 A frame supports a risk, shows its absence, or says nothing about it. Support confirmed over the on-delay raises an
 episode; absence observed over the off-delay clears it; whatever keeps the absence from being observed (the source
-ended, a gap, a camera that is blind, frozen or moved, a zone nobody watches any more) ends it as lost.
+ended, a gap, a camera that is blind, frozen or moved, a zone nobody watches any more, a person who vanished from the
+middle of a zone) ends it as lost.
 """
 
 from collections.abc import Callable, Mapping
@@ -224,6 +225,7 @@ def _supported(episode: Episode, observation: Observation, support: Support) -> 
         persons=observation.persons.get(episode.zone, 0),
         absent_since=None,
         absent_scans=0,
+        vanishable=support.vanishable,
     )
     if episode.raised:
         return after
@@ -283,8 +285,7 @@ def _absent(
     seconds = _seconds(observation.captured_at - since)
     if seconds < confirmation.off_delay or after.absent_scans < confirmation.full_scans:
         return after
-    if view.moved:
-        reason = "No longer seen, but the camera has moved."
+    if reason := _unexplained(after, view):
         events.append(_ended(after, "lost", observation.captured_at, observation.read_at, reason))
         return None
     absence = Absence(
@@ -298,6 +299,15 @@ def _absent(
     cleared = _ended(after, "cleared", observation.captured_at, observation.read_at, absence.reason)
     events.append(msgspec.structs.replace(cleared, absence=absence))
     return None
+
+
+def _unexplained(episode: Episode, view: View) -> str:
+    """Why an absence that was observed does not mean that the risk is over; empty where it does."""
+    if view.moved:
+        return "No longer seen, but the camera has moved."
+    if episode.vanishable:
+        return "No longer seen, but the person was well inside the zone and was not seen to leave it."
+    return ""
 
 
 def _support_expected(episode: Episode) -> Episode:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from stream.catalogue import RISK_TYPES, Purpose, RiskType
 from stream.messages import Detection
 from vision.labels import FIRE, HELMET, NO_HELMET, NO_VEST, PERSON, SMOKE, VEHICLE, VEST
-from vision.zones import ZoneMap, body_of, heads_in, persons, persons_in
+from vision.zones import ASPECT, ZoneMap, body_of, heads_in, persons, persons_in
 
 
 class Key(NamedTuple):
@@ -17,10 +17,14 @@ class Key(NamedTuple):
 
 
 class Support(NamedTuple):
-    """That one frame shows a risk: how surely, by which boxes."""
+    """That one frame shows a risk: how surely, by which boxes.
+
+    ``vanishable``: somebody stands so far inside that to be out of sight in the next frames is no leaving.
+    """
 
     confidence: float
     detections: tuple[Detection, ...] = ()
+    vanishable: bool = False
 
 
 class Evaluation(NamedTuple):
@@ -35,9 +39,6 @@ CLOSE = 0.5
 """A vehicle is near a person when the gap between their boxes is below this share of the person's height.
 
 About 0.9 m for a person of 1.8 m at the person's own distance; a single camera cannot measure more than that."""
-
-ASPECT = 16 / 9
-"""Width to height of the pictures, by which relative distances across and down are compared."""
 
 _WHOLE_PICTURE: dict[str, str] = {
     "fire": FIRE,
@@ -106,7 +107,8 @@ def evaluate(zones: Sequence[ZoneMap], detections: Sequence[Detection]) -> Evalu
         inside = persons_in(zone, detections)
         everyone[zone.zone.id] = len(inside)
         if zone.zone.purpose in _PERSONS:
-            _add(supports, Key(_PERSONS[zone.zone.purpose], zone.zone.id), inside)
+            vanishable = not all(zone.one_step_out(d) for d in inside)
+            _add(supports, Key(_PERSONS[zone.zone.purpose], zone.zone.id), inside, vanishable=vanishable)
         if zone.zone.purpose in _EQUIPMENT:
             risk_type, missing, worn = _EQUIPMENT[zone.zone.purpose]
             key = Key(risk_type, zone.zone.id)
@@ -157,6 +159,6 @@ def _gap(one: Detection, other: Detection) -> float:
     return float((across**2 + down**2) ** 0.5)
 
 
-def _add(supports: dict[Key, Support], key: Key, found: Sequence[Detection]) -> None:
+def _add(supports: dict[Key, Support], key: Key, found: Sequence[Detection], *, vanishable: bool = False) -> None:
     if found:
-        supports[key] = Support(max(d.confidence for d in found), tuple(found))
+        supports[key] = Support(max(d.confidence for d in found), tuple(found), vanishable)

@@ -22,6 +22,16 @@ HEAD_SHARE = 1 / 3
 """A head box belongs to a person box when its centre lies in this upper share of it."""
 
 
+ASPECT = 16 / 9
+"""Width to height of the pictures, by which relative distances across and down are compared."""
+
+STEP = 0.5
+"""A walking step, in heights of a person: about 0.9 m, two thirds of a second at 1.4 m/s."""
+
+HEADS_TALL = 7
+"""Heads that a standing person is tall; it makes a person's height of a head whose body is not seen."""
+
+
 class ZoneMap:
     """One zone, ready for looking up points and boxes in relative coordinates."""
 
@@ -48,6 +58,15 @@ class ZoneMap:
     def holds_person(self, box: Box) -> bool:
         """Whether the person in the box stands in the zone: by the feet, or by most of the body."""
         return self.has_point((box[0] + box[2]) / 2, box[3]) or self.covered_share(box) >= COVERED
+
+    def one_step_out(self, person: Detection) -> bool:
+        """Whether one step in some direction leads the person out of the zone or out of the picture."""
+        left, top, right, bottom = person.box
+        height = bottom - top if person.label == PERSON else (bottom - top) * HEADS_TALL
+        x, y = (left + right) / 2, bottom
+        down, across = height * STEP, height * STEP / ASPECT
+        around = ((x - across, y), (x + across, y), (x, y - down), (x, y + down))
+        return any(not (0 <= px <= 1 and 0 <= py <= 1 and self.has_point(px, py)) for px, py in around)
 
     def holds_centre(self, box: Box) -> bool:
         """Whether the middle of the box lies in the zone."""

@@ -144,7 +144,7 @@ def clip(test_data: Path, name: str, camera: str, *, every: int, limit: int | No
 
 def test_persons_in_real_clips_become_risks_whose_evidence_shows_them(house: House, test_data: Path) -> None:
     worker = clip(test_data, WORKER, "worker", every=2)
-    person = clip(test_data, PERSONS, "person", every=3, limit=80)
+    person = clip(test_data, PERSONS, "person", every=2, limit=115)[25:]
     store_site(house.engine, site_of("worker", "person"), "test")
     house.send(*worker, *person)
     house.end("worker", len(worker), 5.0)
@@ -186,9 +186,10 @@ def _evidence_shows_a_person(house: House, store: EvidenceStore, risk: Risk) -> 
     assert any(d.label == "person" and d.confidence > 0.6 for d in seen)
 
 
-def test_belts_and_bottles_are_no_risk(house: House, test_data: Path) -> None:
+def test_a_belt_and_bottles_nobody_touches_are_no_risk(house: House, test_data: Path) -> None:
+    """From the sixth second on, arms reach for the bottles, and a person is what they belong to."""
     store_site(house.engine, site_of("belt", "bottles"), "test")
-    house.send(*clip(test_data, BELT, "belt", every=1), *clip(test_data, BOTTLES, "bottles", every=9))
+    house.send(*clip(test_data, BELT, "belt", every=1), *clip(test_data, BOTTLES, "bottles", every=9, limit=18))
     house.run()
     assert house.risks() == []
 
@@ -245,7 +246,7 @@ def test_broken_pictures_are_put_aside_and_the_rest_flows_on(house: House, test_
     assert all(letter.reason for letter in letters)
     assert counted["dead_letters"] == 4
     assert counted["frames_analysed"] + counted["frames_still"] == len(frames) - 4
-    assert [risk.state for risk in house.risks()][0] == "raised"
+    assert house.risks()[0].state == "raised"
 
 
 def test_a_covered_camera_is_a_risk_and_what_it_saw_is_lost(house: House, test_data: Path) -> None:
@@ -298,7 +299,7 @@ def test_a_site_that_asks_for_an_unknown_detector_is_refused_and_later_not_taken
     records = [Record(house.log.append("frames", "k", encode(f)), "k", encode(f)) for f in (unknown, *frames)]
     stage.handle([Item(record, decode(record.value)) for record in records])
     stage.close()
-    assert [risk.source for risk in house.risks()] == ["worker"]
+    assert {risk.source for risk in house.risks()} == {"worker"}
 
 
 class Failing:

@@ -32,7 +32,8 @@ class Camera:
     """A camera at two frames a second, as a line of letters.
 
     h: no helmet seen; H: more surely; p: a second person with it; f: fire; .: nothing; ?: nothing sure about helmets;
-    b, m, z: blind, moved, frozen; s: still, not looked at; x: skipped as stale; _: no frame came.
+    v: as h, but so far inside that it cannot have left; b, m, z: blind, moved, frozen; s: still, not looked at;
+    x: skipped as stale; _: no frame came.
     """
 
     def __init__(self, confirm: Confirmation = CONFIRMATION) -> None:
@@ -68,6 +69,7 @@ class Camera:
             "h": {HELMET: Support(0.6, (box,))},
             "H": {HELMET: Support(0.9, (box,))},
             "p": {HELMET: Support(0.6, (box, box))},
+            "v": {HELMET: Support(0.6, (box,), vanishable=True)},
             "f": {FIRE: Support(0.7)},
             "b": {BLIND: Support(1.0)},
             "m": {MOVED: Support(1.0)},
@@ -118,6 +120,9 @@ TABLE = {
     "hhhmmm": ["raised no-helmet 0", "raised camera-moved 0", "lost no-helmet 1"],
     "hhhbb......": ["raised no-helmet 0"],
     "hhhb..........": ["raised no-helmet 0", "cleared no-helmet 1"],
+    # somebody who vanished, and somebody who was seen leaving after all
+    "vvv.......": ["raised no-helmet 0", "lost no-helmet 1"],
+    "vvvh.......": ["raised no-helmet 0", "cleared no-helmet 1"],
     # a camera that cannot be trusted sees nothing new
     "bbbhhhhh": ["raised camera-blind 0"],
     "bbb.......": ["raised camera-blind 0", "cleared camera-blind 1"],

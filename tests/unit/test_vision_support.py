@@ -6,7 +6,7 @@ from stream.catalogue import RISK_TYPES, Purpose
 from stream.messages import Detection
 from stream.site import Zone
 from vision.labels import LABELS
-from vision.support import Key, evaluate, near_vehicles, seen_types, unseen_types, watched_keys
+from vision.support import Key, Support, evaluate, near_vehicles, seen_types, unseen_types, watched_keys
 from vision.zones import ZoneMap
 
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -65,7 +65,7 @@ def test_some_hazards_need_no_zone(label: str, risk_type: str) -> None:
     other = Detection(label=label, confidence=0.5, box=(0.5, 0.1, 0.8, 0.3))
     supports = evaluate([], [other, surer]).supports
     assert list(supports) == [Key(risk_type, None)]
-    assert supports[Key(risk_type, None)] == (0.9, (other, surer))
+    assert supports[Key(risk_type, None)] == Support(0.9, (other, surer))
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,27 @@ def test_a_person_stands_where_the_feet_are() -> None:
     assert persons_in(zone(FLOOR), [in_front, behind]) == (in_front,)
 
 
+@pytest.mark.parametrize(
+    ("person", "near_the_border"),
+    [
+        (seen("person", 0.47, 0.4, 0.53, 0.6), False),
+        (seen("person", 0.27, 0.4, 0.33, 0.6), True),
+        (seen("person", 0.45, 0.1, 0.55, 0.6), True),  # close by: one step is far across the picture
+        (seen("helmet", 0.49, 0.55, 0.51, 0.58), False),
+        (seen("helmet", 0.27, 0.55, 0.29, 0.58), True),
+    ],
+)
+def test_one_step_leads_out_of_a_zone_only_from_near_its_border(person: Detection, near_the_border: bool) -> None:
+    middle = zone(((0.25, 0.4), (0.75, 0.4), (0.75, 0.8), (0.25, 0.8)))
+    assert middle.one_step_out(person) is near_the_border
+
+
+def test_one_step_leads_out_of_the_picture() -> None:
+    assert zone(WHOLE).one_step_out(seen("person", 0.93, 0.5, 0.99, 0.8))
+    assert zone(WHOLE).one_step_out(seen("person", 0.5, 0.7, 0.6, 1.0))
+    assert not zone(WHOLE).one_step_out(seen("person", 0.5, 0.5, 0.55, 0.7))
+
+
 def test_from_above_a_person_is_in_the_zone_by_most_of_the_body() -> None:
     head_to_feet = seen("person", 0.3, 0.4, 0.55, 0.6)
     assert persons_in(zone(((0.25, 0.35), (0.6, 0.35), (0.6, 0.58), (0.25, 0.58))), [head_to_feet]) == (head_to_feet,)
