@@ -110,7 +110,12 @@ class EnglishEmbedder(SentenceTransformerEmbedder):
 
 
 def open_embedders(model: str) -> dict[str, Embedder]:
-    """The embedder of each language that has one: the model that is named, for both, else the bundled English one."""
+    """The embedder of each language that has one: the model that is named, for both, else the bundled English one.
+
+    ``none`` names no model: then clauses are found by words alone.
+    """
+    if model == "none":
+        return {}
     if model:
         both = SentenceTransformerEmbedder(model)
         return {"zh": both, "en": both}

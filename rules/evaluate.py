@@ -122,7 +122,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _p95(values: list[float]) -> float:
-    return float(np.percentile(values, 95))
+    return float(np.quantile(np.asarray(values), 0.95))
 
 
 def _number(row: Mapping[str, object]) -> str:

@@ -43,7 +43,7 @@ class Weights:
     base: float
 
 
-WEIGHTS: dict[str, Weights] = {"zh": Weights(dense=0.4, base=0.2), "en": Weights(dense=0.4, base=0.1)}
+WEIGHTS: dict[str, Weights] = {"zh": Weights(dense=0.4, base=0.2), "en": Weights(dense=0.5, base=0.1)}
 
 
 class Index:
@@ -140,7 +140,9 @@ def lexical_text(provision: Provision, language: str) -> str:
 
 
 def passage(provision: Provision, language: str) -> str:
-    """What of a clause is embedded: title and text in that language, as far as a model reads; empty without a text."""
+    """What of a clause is embedded in that language: headings, title, text, as far as a model reads; or nothing."""
     content = provision.content
-    text = content.text_zh if language == "zh" else content.text_en
-    return f"{provision.title(language)}\n{text}".strip()[:2000] if text else ""
+    headings, text = (
+        (content.heading_zh, content.text_zh) if language == "zh" else (content.heading_en, content.text_en)
+    )
+    return "\n".join((*headings, provision.title(language), text)).strip()[:2000] if text else ""

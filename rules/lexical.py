@@ -16,8 +16,8 @@ Vector = npt.NDArray[np.float32]
 _FEATURES = 2**20
 _HAN = re.compile(r"[㐀-鿿]+")
 _WORD = re.compile(r"[a-z][a-z0-9']*|\d+(?:\.\d+)?")
-CONCEPT = 1.7
-"""How much more a concept counts than a plain n-gram of the same rarity."""
+WEIGHT = {"=": 1.7, "!": 4.0}
+"""How much more a concept (``=``), or a concept outside of every code (``!``), counts than a plain n-gram as rare."""
 IMPLIED = 0.5
 """What an implied concept counts beside one that is named."""
 
@@ -33,8 +33,7 @@ def features(text: str, synonyms: Synonyms) -> Counter[str]:
         counts.update(run)
         counts.update(run[i : i + 2] for i in range(len(run) - 1))
     counts.update(_stem(w) for w in _WORD.findall(plain) if w not in ENGLISH_STOP_WORDS)
-    found = synonyms.find(plain)
-    counts.update(f"={identity}" for identity in found)
+    counts.update(("!" if synonyms.outside(identity) else "=") + identity for identity in synonyms.find(plain))
     return counts
 
 
@@ -77,12 +76,17 @@ class RowCache:
         """Indices and weights of the text."""
         row = self._rows.get(text)
         if row is None:
-            row = self._rows[text] = hashed({k: float(v) for k, v in features(text, synonyms).items()})
+            row = self._rows[text] = hashed(text_features(text, synonyms))
             if len(self._rows) > self._size:
                 self._rows.popitem(last=False)
         else:
             self._rows.move_to_end(text)
         return row
+
+
+def text_features(text: str, synonyms: Synonyms) -> dict[str, float]:
+    """The features of a clause; what is outside of every code counts only in what is searched for."""
+    return {k: float(v) for k, v in features(text, synonyms).items() if k[0] != "!"}
 
 
 def query_features(text: str, synonyms: Synonyms) -> dict[str, float]:
@@ -98,8 +102,7 @@ def hashed(counts: dict[str, float]) -> tuple[npt.NDArray[np.int32], Vector]:
     columns: dict[int, float] = {}
     for feature, count in counts.items():
         weight = (1 + np.log(count)) if count >= 1 else count
-        if feature.startswith("="):
-            weight *= CONCEPT
+        weight *= WEIGHT.get(feature[0], 1.0)
         column = int(murmurhash3_32(feature, positive=True)) % _FEATURES
         columns[column] = columns.get(column, 0.0) + float(weight)
     return np.fromiter(columns, np.int32, len(columns)), np.fromiter(columns.values(), np.float32, len(columns))

@@ -25,7 +25,7 @@ from stream.errors import ConfigurationError
 from stream.messages import Risk, utc_now
 from stream.site import load_site
 
-FLOORS = {"zh": 0.12, "en": 0.22}
+FLOORS = {"zh": 0.09, "en": 0.14}
 """Below these scores no clause counts as found; set so that three in four unrelated texts stay empty."""
 BESIDE_BOUND = 0.4
 """Beside clauses that are bound to the hazard, others are listed only from this score on."""
@@ -188,7 +188,8 @@ def risk_queries(risk: Risk, place_kind: str) -> dict[str, str]:
         return {spoken: note}
     kind = RISK_TYPES.get(risk.type)
     names = {"zh": kind.zh, "en": kind.en} if kind else {"zh": risk.type, "en": risk.type}
-    place = dict(zip(("zh", "en"), PLACE_KINDS.get(place_kind, ("", "")), strict=True))
+    # A limit depends on the kind of place; a hazard that is seen does not, and the place's words would lead astray.
+    place = dict(zip(("zh", "en"), PLACE_KINDS.get(place_kind * bool(risk.measured), ("", "")), strict=True))
     measured = " ".join(f"{m.value:g} {m.unit}" for m in risk.measured)
     return {
         language: " ".join(filter(None, (names[language], place[language], measured, note * (spoken == language))))

@@ -12,7 +12,7 @@ class MatcherSettings(Section):
     model: str = Field(
         "",
         title="Embedding model",
-        description="A sentence-transformers model by name or folder, for both languages; empty: the bundled ones.",
+        description="A sentence-transformers model by name or folder, for both languages; empty: the bundled English one; none: search by words alone.",
     )
     floor: float | None = Field(
         None,

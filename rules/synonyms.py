@@ -1,7 +1,7 @@
 """The trade's words: what means the same in both languages, in the code and at the face, and what belongs to it.
 
 ``synonyms.toml`` lists concepts. ``zh`` and ``en`` are words for one and the same thing; ``implies`` names concepts
-that a mention of this one brings with it (a lighter is an ignition source). Scopes tell the kinds of mine apart.
+that a mention of this one brings with it (a lighter is an ignition source); ``outside`` marks what no code governs.
 """
 
 import tomllib
@@ -23,6 +23,7 @@ class Concept:
     zh: tuple[str, ...]
     en: tuple[str, ...]
     implies: tuple[str, ...] = ()
+    outside: bool = False
 
     def name(self, language: str) -> str:
         """The name that codes use."""
@@ -59,6 +60,10 @@ class Synonyms:
         """Ids of the concepts that those bring with them, one step on."""
         return [i for identity in identities for i in self._concepts[identity].implies]
 
+    def outside(self, identity: str) -> bool:
+        """Whether a mention of the concept makes a text less like every clause."""
+        return self._concepts[identity].outside
+
     def __getitem__(self, identity: str) -> Concept:
         return self._concepts[identity]
 
@@ -77,7 +82,13 @@ def read_synonyms(path: Path) -> Synonyms:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return Synonyms(
             tuple(
-                Concept(identity, tuple(row.get("zh", ())), tuple(row.get("en", ())), tuple(row.get("implies", ())))
+                Concept(
+                    identity,
+                    tuple(row.get("zh", ())),
+                    tuple(row.get("en", ())),
+                    tuple(row.get("implies", ())),
+                    row.get("outside", False),
+                )
                 for identity, row in data.items()
             )
         )
