@@ -17,6 +17,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from console import alert, clauses, health, live, login, pages, pictures, queue, raise_hazard, wall
+from console.auth import UPLOAD_PATH
 from console.clause_search import ClauseSearch
 from console.errors import MissingError, NotLoggedInError, PasswordDueError, RefusedError
 from console.events import Announcer
@@ -63,7 +64,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _no_page)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
-    app.add_middleware(BodyLimit, uploads={"/hazards": settings.upload_bytes + 64 * 1024})
+    app.add_middleware(BodyLimit, uploads={UPLOAD_PATH: settings.upload_bytes + 64 * 1024})
     app.add_middleware(SecurityHeaders, tls=settings.tls_key is not None)
     return app
 

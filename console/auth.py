@@ -20,6 +20,8 @@ from console.web_settings import WebSettings
 
 FORM_FIELD = "form_token"
 FORM_HEADER = "x-form-token"
+UPLOAD_PATH = "/hazards"
+"""The one address that takes a file."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -133,11 +135,13 @@ async def _check_form(request: Request, visitor: Visitor | None) -> None:
         raise ForgedFormError
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise ForgedFormError
-    request.state.form = await request.form(max_files=1, max_fields=60, max_part_size=256 * 1024)
+    files = int(request.url.path == UPLOAD_PATH)
+    request.state.form = await request.form(max_files=files, max_fields=60, max_part_size=256 * 1024)
     given = request.headers.get(FORM_HEADER) or text_field(request, FORM_FIELD)
     secret = guest_secret(request) if visitor is None else visitor.form_secret
     salt, _, signature = given.partition(".")
     if not secret or not hmac.compare_digest(_signed(secret, salt).encode(), signature.encode()):
+        await request.close()
         raise ForgedFormError
 
 

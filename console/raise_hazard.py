@@ -43,6 +43,7 @@ async def take_hazard(request: Request) -> Response:
     """Store the photo, put the risk on the log, and go where its alert will appear."""
     photo = form(request).get("photo")
     data = await photo.read() if isinstance(photo, UploadFile) else b""
+    await request.close()
     return await run_in_threadpool(_take, request, data)
 
 

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
+from argon2 import PasswordHasher
 from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
 import console.tables  # noqa: F401  # every table of the house
-from console.accounts import ROLES, add_user
+from console.accounts import ROLES, Account
 from disposal.alert import Alert
 from disposal.audit import append
 from disposal.document import Document, DocumentState, Reason, Verdict, document_identity, to_json
@@ -139,6 +141,11 @@ class Mine:
             session.add_all((alert, document))
             append(session, MINE, "routine@1", "auto-close", f"alert/{alert_id}", {}, {"document": "AUTO_CLOSED"})
 
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.log.close()
+        self.engine.dispose()
+
     def document_state(self, alert_id: str) -> str | None:
         """The state of the alert's document, None while there is none."""
         with reading(self.engine) as session:
@@ -162,8 +169,8 @@ def open_mine(folder: Path, database_url: str = "") -> Mine:
     SQLModel.metadata.create_all(engine)
     store_site(engine, SITE, "test")
     publish_code(engine)
-    for role in ROLES:
-        add_user(engine, MINE, role, role, PASSWORD)
+    with writing(engine) as session:
+        session.add_all(_account(role) for role in ROLES)
     log = open_log(LogSettings(folder=folder / "log", frames_bytes=16 * 1024**2))
     return Mine(folder, engine, EvidenceStore(folder / "evidence"), log, drawn_picture())
 
@@ -184,6 +191,19 @@ def drawn_picture() -> bytes:
     done, data = cv2.imencode(".jpg", picture)
     assert done
     return data.tobytes()
+
+
+@lru_cache
+def _hashed() -> str:
+    """Hashing is slow on purpose; once is enough for all tests."""
+    return PasswordHasher().hash(PASSWORD)
+
+
+def _account(role: str) -> Account:
+    now = utc_now()
+    return Account(
+        id=f"account-{role}", mine=MINE, name=role, role=role, password_hash=_hashed(), created_at=now, changed_at=now
+    )
 
 
 class Bindings:
