@@ -11,8 +11,10 @@ from disposal.checks import passed
 from disposal.document import Document, DocumentContent
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
 from disposal.request import DraftRequest, facts_of, responsible_of
-from rules.clause import in_force, limits_in_force
+from rules.clause import get, in_force, limits_in_force
+from rules.errors import ClauseError
 from rules.limits import applicable
+from rules.matcher import holds_at
 from stream.database import reading
 from stream.errors import ConfigurationError
 from stream.health import health_of
@@ -107,10 +109,13 @@ def area_readings(engine: Engine, mine: str, place: str, now: datetime) -> tuple
     where = site.place(place) if site else None
     if site is None or where is None:
         return None
+    sensors = [s for s in site.sensors if s.place == place]
+    if not sensors:
+        return ()
     limits = limits_in_force(in_force(engine, mine, now))
     known = {row.sensor: row for row in latest(engine, mine, place=place)}
     found = []
-    for sensor in (s for s in site.sensors if s.place == place):
+    for sensor in sensors:
         row = known.get(sensor.id)
         fresh = row is not None and abs((now - row.captured_at).total_seconds()) <= sensor.silence_seconds
         held = applicable(limits, sensor.quantity, where.kind)
@@ -149,11 +154,23 @@ def _cited(engine: Engine, mine: str, document: Document, now: datetime) -> tupl
     if content is None:
         return ()
     retrieved = {m.version_id for m in document.read_matches()}
-    valid = {p.version_id for p in in_force(engine, mine, now)}
     return tuple(
-        Cited(version_id=c.version_id, retrieved=c.version_id in retrieved, in_force=c.version_id in valid)
+        Cited(
+            version_id=c.version_id,
+            retrieved=c.version_id in retrieved,
+            in_force=_holds(engine, mine, c.version_id, now),
+        )
         for c in content.citations
     )
+
+
+def _holds(engine: Engine, mine: str, version_id: str, now: datetime) -> bool:
+    """Whether the clause version is in force in this mine now; one that is not there is not."""
+    try:
+        found = get(engine, version_id, now)
+    except ClauseError:
+        return False
+    return found.state == "PUBLISHED" and found.mine in (None, mine) and holds_at(found, now)
 
 
 def _camera_trouble(engine: Engine, alert: Alert, trouble: list[str]) -> tuple[str, ...] | None:

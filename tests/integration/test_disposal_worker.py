@@ -156,22 +156,23 @@ def test_killed_again_and_again_it_loses_nothing_and_doubles_nothing(database: s
     engine, log = open_database(database), open_log(log_settings)
     activate_for_demo(engine, MINE)
     context = multiprocessing.get_context("spawn")
-    first = [risk("no-helmet", zone=f"zone-{n}") for n in range(16)]
-    published = [*first, *(later(r, "cleared") for r in first[:8])]
-    publish(log, *published)
+    published: list[Risk] = []
     try:
-        for goal in ("raised", "matched", "drafted"):
+        for wave, goal in enumerate(("raised", "matched", "drafted")):
+            first = [risk("no-helmet", zone=f"zone-{wave}-{n}") for n in range(6)]
+            before = _count(engine, goal)
             process = context.Process(target=_stage_process, args=(database, log_settings))
             process.start()
-            before = _count(engine, goal)
+            publish(log, *first, *(later(r, "cleared") for r in first[:3]))
+            published += [*first, *(later(r, "cleared") for r in first[:3])]
             until(lambda goal=goal, before=before: _count(engine, goal) > before, 120)  # type: ignore[misc]
             process.kill()
             process.join()
-        publish(log, *published[::7])
+        publish(log, *published[::4])
         with stage(database, log_settings, DisposalSettings(lease_seconds=1.5)):
-            until(lambda: sum(d.auto_closed_at is not None for d in documents(engine)) == 8, 120)
-            until(lambda: len(documents(engine, "CHECKED")) == 8)
-            until(lambda: log.lag("disposal", "risks") == 0)
+            until(lambda: sum(d.auto_closed_at is not None for d in documents(engine)) == 9, 120)
+            until(lambda: len(documents(engine, "CHECKED")) == 9, 120)
+            until(lambda: log.lag("disposal", "risks") == 0, 120)
     finally:
         log.close()
     check_nothing_lost_nothing_doubled(engine, published)
