@@ -114,7 +114,7 @@ def reciprocal_rank(grades: Mapping[str, int], answer: Sequence[str]) -> float:
 
 
 def _discounted(grades: Sequence[int]) -> float:
-    return sum((2**grade - 1) / math.log2(rank + 1) for rank, grade in enumerate(grades, start=1))
+    return sum((2.0**grade - 1) / math.log2(rank + 1) for rank, grade in enumerate(grades, start=1))
 
 
 def _mean(values: Sequence[float]) -> float:

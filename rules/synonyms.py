@@ -42,16 +42,17 @@ class Synonyms:
                 raise ClauseError(f"The concept {concept.id} implies {', '.join(missing)}, which is not listed.")
             for name in (*concept.zh, *concept.en):
                 names.setdefault(normalised(name), []).append(concept.id)
-        self._by_first: dict[str, list[tuple[str, list[str]]]] = {}
+        self._by_start: dict[str, list[tuple[str, list[str]]]] = {}
         for name, identities in names.items():
-            self._by_first.setdefault(name[0], []).append((name, identities))
+            self._by_start.setdefault(name[:2], []).append((name, identities))
 
     def find(self, text: str) -> list[str]:
         """Ids of the concepts that the text names, in its order, each as often as it is named."""
         plain = normalised(text)
         found: list[str] = []
         for position, first in enumerate(plain):
-            for name, identities in self._by_first.get(first, ()):
+            starts = self._by_start.get(plain[position : position + 2], ())
+            for name, identities in (*self._by_start.get(first, ()), *starts):
                 if plain.startswith(name, position) and _whole(plain, position, name):
                     found += identities
         return found

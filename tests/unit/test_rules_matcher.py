@@ -50,6 +50,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory):
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def matcher(sample) -> Matcher:
+    return Matcher(sample, "demo", WORDS)
+
+
 def add(engine, number: str, what: Content) -> str:
     version = draft(engine, "cn-coal", "2016", number, replace(what, effective_from=START), "wang")
     review(engine, version, "wang")
@@ -147,8 +152,7 @@ def test_an_edit_is_found_within_a_second(engine):
     assert time.monotonic() - begun < 1.0
 
 
-def test_codes_can_be_chosen(sample):
-    matcher = Matcher(sample, "demo", WORDS)
+def test_codes_can_be_chosen(matcher):
     assert {m.code for m in matcher.search("安全帽")} == {"CMSR", "DEMO-SITE"}
     assert {m.code for m in matcher.search("安全帽", codes=["CMSR"])} == {"CMSR"}
 
@@ -158,9 +162,9 @@ def test_another_mines_supplement_is_never_found(sample):
 
 
 @pytest.mark.parametrize("kind", sorted(RISK_TYPES))
-def test_every_risk_type_finds_a_clause_of_the_sample_book(sample, kind):
+def test_every_risk_type_finds_a_clause_of_the_sample_book(sample, matcher, kind):
     note = "皮带机没有护罩" if kind == "hand-raised" else ""
-    found = Matcher(sample, "demo", WORDS).match(risk(kind, note=note), NOW)
+    found = matcher.match(risk(kind, note=note), NOW)
     assert found
     assert [m.bound for m in found] == sorted((m.bound for m in found), reverse=True)
     assert len({m.clause_id for m in found}) == len(found)
