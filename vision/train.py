@@ -31,7 +31,8 @@ def train(
 ) -> Path:
     """Train on a YOLO set and answer the path of the best weights.
 
-    Checkpoints lie in ``folder``; where they are those of a training that was cut short, it goes on from them.
+    Checkpoints lie in ``folder``; where they are those of a training that was cut short, it goes on from them, and
+    where its epochs are all done nothing is trained.
     ``hours`` bounds the time of this call instead of ``epochs``: the learning rate is annealed by the clock, so that
     it ends low however busy the machine was. Every batch takes a step of its own, because on a processor few batches
     are to be had. Pictures are turned, scaled and mirrored, because cameras in a mine look down from all sides.
@@ -43,9 +44,12 @@ def train(
     if not data_yaml.is_file():
         raise DatasetError(f"There is no set at {data_yaml}: name its data.yaml.")
     _use_threads(threads)
-    last = folder / "run" / "weights" / "last.pt"
-    resumed = _unfinished(last)
-    yolo = YOLO(str(last if resumed else model))
+    kept = Kept(folder / "run")
+    resumed = kept.restore()
+    if resumed and kept.finished():
+        return kept.best
+    yolo = YOLO(str(kept.last if resumed else model))
+    yolo.add_callback("on_model_save", kept.keep)
     if hours is not None:
         annealing = Annealing(started=time.monotonic(), seconds=hours * 3600)
         yolo.add_callback("on_train_batch_start", annealing.apply)
@@ -75,7 +79,41 @@ def train(
             plots=False,
             verbose=False,
         )
-    return last.with_name("best.pt")
+    return kept.best
+
+
+class Kept:
+    """Whole copies of a run's checkpoints, for a kill may come while ultralytics is writing its own."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._copies = run / "kept"
+        self.last = run / "weights" / "last.pt"
+        self.best = run / "weights" / "best.pt"
+
+    def keep(self, trainer: Any) -> None:
+        """Copy the checkpoints that the trainer has just written; the last one last, since it vouches for the other."""
+        self._copies.mkdir(exist_ok=True)
+        for file in (trainer.best, trainer.last):
+            draft = self._copies / f"{file.name}.draft"
+            shutil.copyfile(file, draft)
+            draft.replace(self._copies / file.name)
+
+    def restore(self) -> bool:
+        """Put the copies back in their place; without any, whatever lies there is cleared away and it is False."""
+        if not (self._copies / self.last.name).exists():
+            shutil.rmtree(self._run, ignore_errors=True)
+            return False
+        for file in (self.best, self.last):
+            shutil.copyfile(self._copies / file.name, file)
+        return True
+
+    def finished(self) -> bool:
+        """Whether the last checkpoint is that of the last epoch."""
+        import torch
+
+        checkpoint: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=False)  # our own
+        return int(checkpoint["epoch"]) + 1 >= int(checkpoint["train_args"]["epochs"])
 
 
 @dataclass
@@ -141,15 +179,6 @@ def export(weights: Path, folder: Path, *, image_size: int = 320) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(made, target)
     return target
-
-
-def _unfinished(last: Path) -> bool:
-    if not last.exists():
-        return False
-    import torch
-
-    checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=False)  # our own checkpoint
-    return int(checkpoint["epoch"]) >= 0  # ultralytics writes -1 once a training is complete
 
 
 def _use_threads(threads: int | None) -> None:
