@@ -1,7 +1,7 @@
 """Commands of the detector: look at pictures with it, train it, score it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,13 +10,16 @@ from console.settings import load
 from console.watch import watching
 from stream.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from vision.detect import Seen
+
 app = typer.Typer(help="The detector: detect, train and evaluate.", no_args_is_help=True)
 
 
 @app.command()
 def detect(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="A picture, a folder of pictures or a video.")],
+    source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.")],
     *,
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
@@ -26,16 +29,22 @@ def detect(
     as_json: Json = False,
 ) -> None:
     """Say what the detector sees in pictures."""
-    from vision.detect import detect as look
+    from vision.detect import detect_pictures
+    from vision.detector import open_detectors
 
-    settings = load(config, context.obj, data).vision
-    seen = list(look(source, watching(settings, weights)))
+    detectors = open_detectors(watching(load(config, context.obj, data).vision, weights).detectors)
+    seen = [(name, picture) for name, detector in detectors.items() for picture in detect_pictures(detector, source)]
     if as_json:
-        show({"pictures": [picture.as_dict() for picture in seen]}, as_json=True)
+        show({"pictures": [_shown(name, picture) for name, picture in seen]}, as_json=True)
         return
-    for picture in seen:
-        labels = ", ".join(f"{d.label} {d.confidence:.2f}" for d in picture.detections) or "nothing"
-        out.print(f"{picture.name}: {labels}", highlight=False)
+    for name, picture in seen:
+        labels = ", ".join(f"{d.label} {d.confidence:.2f}" for d in picture.detections) or picture.error or "nothing"
+        out.print(f"{picture.picture.name} ({name}): {labels}", highlight=False)
+
+
+def _shown(detector: str, picture: "Seen") -> dict[str, Any]:
+    boxes = [{"label": d.label, "confidence": round(d.confidence, 4), "box": d.box} for d in picture.detections]
+    return {"picture": str(picture.picture), "detector": detector, "detections": boxes, "error": picture.error}
 
 
 @app.command()

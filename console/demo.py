@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from console.cli_clauses import publish_samples
 from console.installation import Installation, open_installation
 from console.settings import load
 from disposal.policy import activate_for_demo
-from console.cli_clauses import publish_samples
 from stream.errors import ConfigurationError
 from stream.site import store_site
 

@@ -67,7 +67,7 @@ def _database(settings: Settings) -> str:
 def _log(settings: Settings) -> str:
     log = open_log(settings.log)
     try:
-        waiting = {group: log.lag(group, topic) for group, topic in (("vision", "frames"), ("disposal", "risks"))}
+        waiting = {"vision": log.lag("vision", "frames"), "disposal": log.lag("disposal", "risks")}
     finally:
         log.close()
     return "It answers; waiting: " + ", ".join(f"{group} {count}" for group, count in waiting.items()) + "."
@@ -115,7 +115,5 @@ def check_endpoint(url: str) -> None:
 
 def _sources(settings: Settings) -> list[Finding]:
     bad = {line.partition(":")[0]: line.partition(": ")[2] for line in faults(settings.cameras, settings.sensors)}
-    return [
-        Finding(source.id, source.id not in bad, bad.get(source.id, "It opens."))
-        for source in (*settings.cameras, *settings.sensors)
-    ]
+    named = [camera.id for camera in settings.cameras] + [sensor.id for sensor in settings.sensors]
+    return [Finding(name, name not in bad, bad.get(name, "It opens.")) for name in named]

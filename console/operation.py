@@ -30,7 +30,7 @@ _logger = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run and when to end: after ``seconds`` counted from ready, or once every source has ended, or when told."""
+    """What to run, and when to end: ``seconds`` after ready, once every source has ended, or when told."""
 
     stages: tuple[str, ...]
     seconds: float | None = None

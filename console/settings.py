@@ -1,4 +1,4 @@
-"""All settings of an installation, composed from each package's own: minewatch.toml first, MINEWATCH_* variables over it.
+"""All settings of an installation, composed from each package's own: minewatch.toml, and MINEWATCH_* variables over it.
 
 ``MINEWATCH_LOG__URL`` stands for ``[log] url``: two underscores lead one level down.
 """

@@ -105,7 +105,7 @@ class Supervisor:
 
 
 def _run_stage(name: str, main: StageMain, arguments: tuple[Any, ...], log_level: str, parent: int) -> None:
-    """What runs in a stage's process: SIGTERM drains it, Ctrl-C is left to the parent, and it does not outlive the parent."""
+    """A stage's process: SIGTERM drains it, Ctrl-C is left to the parent, and it does not outlive the parent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

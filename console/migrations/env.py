@@ -1,6 +1,6 @@
 """Runs migrations on the connection that the caller hands over, or on the URL of alembic.ini."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Connection, create_engine
@@ -10,7 +10,7 @@ from sqlmodel.sql.sqltypes import AutoString
 from console import tables  # noqa: F401 - fills the metadata
 
 
-def _plainly(kind: str, item: Any, _context: Any) -> str | bool:
+def _plainly(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Write SQLModel's strings as SQLAlchemy's, so that a migration needs nothing of today's models."""
     if kind == "type" and isinstance(item, AutoString):
         return f"sa.String({item.length or ''})"
