@@ -108,8 +108,8 @@ class BeltEdge(NamedTuple):
 
 def thumbnail(picture: Picture) -> Grey:
     """The picture small and grey, [HEIGHT, WIDTH]."""
-    small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)  # first: scaling three channels costs more than this
+    return np.asarray(cv2.resize(grey, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def inspect(state: PictureState, grey: Grey, captured_at: float) -> tuple[Findings, PictureState]:
@@ -143,7 +143,7 @@ def is_blind(sight: Sight) -> bool:
 
 def alike_share(state: PictureState, grey: Grey) -> float:
     """Share of the reference's cells in which the picture still shows the same, 0..1."""
-    correlation = _correlation(_unpack(state.edges), _edges(grey))[list(state.cells)]
+    correlation = _correlation(state.edges, _edges(grey))[list(state.cells)]
     return float(np.count_nonzero(correlation >= ALIKE)) / len(state.cells)
 
 
@@ -179,12 +179,11 @@ def _learned(state: PictureState, grey: Grey, captured_at: float) -> PictureStat
     if learning is None or captured_at < learning.since:
         begun = Learning(zlib.compress(edges.tobytes(), 1), captured_at, 1, (0,) * (COLUMNS * ROWS))
         return msgspec.structs.replace(state, learning=begun)
-    first = _unpack(learning.edges)
-    alike = tuple((np.array(learning.alike) + (_correlation(first, edges) >= ALIKE)).tolist())
+    alike = tuple((np.array(learning.alike) + (_correlation(learning.edges, edges) >= ALIKE)).tolist())
     learning = msgspec.structs.replace(learning, frames=learning.frames + 1, alike=alike)
     if learning.frames < LEARN_FRAMES or captured_at - learning.since < LEARN_SECONDS:
         return msgspec.structs.replace(state, learning=learning)
-    structured = _cells(first).std(axis=1) >= STRUCTURE
+    structured = _cells(_unpack(learning.edges)).std(axis=1) >= STRUCTURE
     steady = np.array(alike) >= STEADY * (learning.frames - 1)
     cells = tuple(np.flatnonzero(structured & steady).tolist())
     if len(cells) < LEAST_CELLS:
@@ -205,15 +204,23 @@ def _cells(edges: Grey) -> NDArray[np.float32]:
     return split.reshape(ROWS * COLUMNS, -1).astype(np.float32)
 
 
-def _correlation(reference: Grey, edges: Grey) -> NDArray[np.float32]:
-    """How much each cell's edges correlate with the reference's, -1..1."""
-    one, other = _cells(reference), _cells(edges)
-    one -= one.mean(axis=1, keepdims=True)
-    other -= other.mean(axis=1, keepdims=True)
-    norms = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    return np.asarray((one * other).sum(axis=1) / np.maximum(norms, 1e-6), np.float32)
+def _correlation(reference: bytes, edges: Grey) -> NDArray[np.float32]:
+    """How much each cell's edges correlate with those of the (packed) reference, -1..1."""
+    return np.asarray(np.einsum("ij,ij->i", _reference(reference), _standardised(edges)), np.float32)
+
+
+def _standardised(edges: Grey) -> NDArray[np.float32]:
+    """The cells, each with mean 0 and length 1, so that products of two pictures' cells are correlations."""
+    cells = _cells(edges)
+    cells -= cells.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.einsum("ij,ij->i", cells, cells))[:, None]
+    return np.asarray(cells / np.maximum(length, 1e-6), np.float32)
 
 
 @lru_cache(maxsize=256)
+def _reference(edges: bytes) -> NDArray[np.float32]:
+    return _standardised(_unpack(edges))
+
+
 def _unpack(edges: bytes) -> Grey:
     return np.frombuffer(zlib.decompress(edges), np.uint8).reshape(HEIGHT, WIDTH)

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
 from stream.database import open_database
-from stream.errors import ConfigurationError, LogError
+from stream.errors import ConfigurationError, LogError, MinewatchError
 from stream.evidence import EvidenceStore
 from stream.heartbeat import Heartbeat, stages_since, total
 from stream.log import Log, Position, Record, Topic, open_log
@@ -30,7 +30,7 @@ from tests.clips import BELT, BOTTLES, PERSONS, START, WORKER, as_frame, picture
 from vision.detector import Detector, open_detectors
 from vision.settings import DetectorSettings, MotionSettings, VisionSettings
 from vision.weights_file import folder_digest
-from vision.worker import VisionStage
+from vision.worker import VisionStage, run_vision
 
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
@@ -344,3 +344,59 @@ def test_the_same_frames_in_other_batches_tell_the_same(house: House, test_data:
         told.append([(r.risk_id, r.sequence, r.state, r.observed_at, len(r.evidence)) for r in house.risks()[before:]])
     assert told[0] == told[1]
     assert told[0]
+
+
+def run_until_read(house: House, **changes: object) -> None:
+    """The stage as its process runs it, until it has read everything."""
+    stop = threading.Event()
+    arguments: dict[str, object] = {
+        "settings": house.settings,
+        "log_settings": LogSettings(folder=house.folder / "log", partitions=2),
+        "database_url": f"sqlite:///{house.folder}/minewatch.db",
+        "evidence_url": f"file://{house.folder}/evidence",
+        "mine": "mine",
+        **changes,
+    }
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run_vision(stop, **arguments)  # type: ignore[arg-type]
+        except MinewatchError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive() and house.log.lag("vision", "frames"):
+        stop.wait(0.05)
+    stop.set()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def test_the_stage_runs_from_settings_and_addresses_alone(house: House, test_data: Path) -> None:
+    frames = clip(test_data, WORKER, "worker", every=6)
+    store_site(house.engine, site_of("worker"), "test")
+    house.send(*frames)
+    run_until_read(house)
+    assert house.risks()[0].state == "raised"
+    [beat] = stages_since(house.engine, "mine", START)
+    assert beat.ready
+    assert beat.ended
+    assert house.log.lag("vision", "frames") == 0
+
+
+def test_nothing_is_analysed_with_weights_that_are_not_the_pinned_ones(house: House, test_data: Path) -> None:
+    store_site(house.engine, site_of("worker"), "test")
+    house.send(*clip(test_data, WORKER, "worker", every=20))
+    bundled = DetectorSettings(weights="ppe", sha256="0" * 64)
+    with pytest.raises(ConfigurationError, match="altered or replaced"):
+        run_until_read(house, settings=VisionSettings(detectors={"ppe": bundled}))
+    assert stages_since(house.engine, "mine", START) == []
+
+
+def test_a_mine_without_a_site_is_refused(house: House) -> None:
+    house.end("worker", 0, 0.0)
+    with pytest.raises(ConfigurationError, match="no site"):
+        run_until_read(house)
