@@ -34,11 +34,21 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Mine]:
-    opened = open_mine(tmp_path)
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
+    opened = open_mine(tmp_path_factory.mktemp("mine"))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def running(mine: Mine) -> Iterator[Running]:
+    with Running(mine) as console:
+        yield console
+
+
+def newest(mine: Mine) -> int:
+    return events.Announcer(mine.engine, MINE).newest()
 
 
 @contextmanager
@@ -79,8 +89,8 @@ def changes(stream: Iterator[Event], count: int) -> list[Event]:
     return found
 
 
-def test_an_alert_is_told_at_once_under_its_audit_sequence(mine: Mine) -> None:
-    with Running(mine) as running, browser(running) as client, listening(client) as stream:
+def test_an_alert_is_told_at_once_under_its_audit_sequence(mine: Mine, running: Running) -> None:
+    with browser(running) as client, listening(client, newest(mine)) as stream:
         assert next(stream).kind == "pulse"
         began = time.monotonic()
         alert_id = mine.raise_risk("smoke")
@@ -94,7 +104,7 @@ def test_an_alert_is_told_at_once_under_its_audit_sequence(mine: Mine) -> None:
 
 def test_a_browser_is_told_what_it_missed_while_the_server_was_gone(mine: Mine) -> None:
     port = free_port()
-    with Running(mine, port) as running, browser(running) as client, listening(client) as stream:
+    with Running(mine, port) as running, browser(running) as client, listening(client, newest(mine)) as stream:
         mine.raise_risk("smoke")
         last = changes(stream, 1)[0].id
         cookies = dict(client.cookies)
@@ -111,8 +121,8 @@ def test_a_browser_is_told_what_it_missed_while_the_server_was_gone(mine: Mine) 
         assert changes(stream, 1)[0].data["subject"] == f"alert/{later}"
 
 
-def test_there_is_a_sign_of_life_every_two_seconds(mine: Mine) -> None:
-    with Running(mine) as running, browser(running) as client, listening(client) as stream:
+def test_there_is_a_sign_of_life_every_two_seconds(mine: Mine, running: Running) -> None:
+    with browser(running) as client, listening(client, newest(mine)) as stream:
         next(stream)
         for _ in range(2):
             began = time.monotonic()
@@ -123,10 +133,10 @@ def test_there_is_a_sign_of_life_every_two_seconds(mine: Mine) -> None:
 
 
 def test_there_is_no_sign_of_life_while_the_database_does_not_answer(
-    mine: Mine, monkeypatch: pytest.MonkeyPatch
+    mine: Mine, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "PULSE", 0.2)
-    with Running(mine) as running, browser(running) as client, listening(client) as stream:
+    with browser(running) as client, listening(client, newest(mine)) as stream:
         assert next(stream).kind == "pulse"
         with writing(mine.engine) as session:
             session.connection().exec_driver_sql("ALTER TABLE audit_line RENAME TO audit_line_away")
@@ -156,30 +166,32 @@ def test_there_is_no_sign_of_life_while_the_database_does_not_answer(
         assert heard > before
 
 
-def test_a_browser_that_was_away_for_long_is_told_to_load_anew(mine: Mine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_that_was_away_for_long_is_told_to_load_anew(
+    mine: Mine, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(events, "_REPLAY", 3)
+    before = newest(mine)
     for _ in range(5):
         mine.raise_risk("no-vest")
-    with Running(mine) as running, browser(running) as client, listening(client, after=1) as stream:
+    with browser(running) as client, listening(client, after=before) as stream:
         next(stream)
         told = next(stream)
-        assert (told.kind, told.id) == ("reload", 5)
+        assert (told.kind, told.id) == ("reload", before + 5)
         mine.raise_risk("no-vest")
-        assert changes(stream, 1)[0].id == 6
+        assert changes(stream, 1)[0].id == before + 6
 
 
-@pytest.mark.parametrize("last", ["", "x", "-1", "9" * 40, "1 OR 1=1"])
-def test_a_strange_last_event_id_starts_from_the_page(mine: Mine, last: str) -> None:
+def test_a_strange_last_event_id_starts_from_where_the_page_was(mine: Mine, running: Running) -> None:
+    before = newest(mine)
     mine.raise_risk("smoke")
-    with (
-        Running(mine) as running,
-        browser(running) as client,
-        client.stream("GET", "/events?after=0", headers={"Last-Event-ID": last}) as answer,
-    ):
-        assert changes(parsed(answer.iter_lines()), 1)[0].id == 1
+    with browser(running) as client:
+        for last in ("", "x", "-1", "9" * 40, "1 OR 1=1"):
+            address, headers = f"/events?after={before}", {"Last-Event-ID": last}
+            with client.stream("GET", address, headers=headers) as answer:
+                assert changes(parsed(answer.iter_lines()), 1)[0].id == before + 1
 
 
-def test_a_stage_that_went_silent_is_named(mine: Mine) -> None:
+def test_a_stage_that_went_silent_is_named(mine: Mine, running: Running) -> None:
     now = utc_now()
     with writing(mine.engine) as session:
         for stage, beat, ended in (("vision", 60, False), ("limits", 0, False), ("disposal", 60, True)):
@@ -188,17 +200,17 @@ def test_a_stage_that_went_silent_is_named(mine: Mine) -> None:
                 StageHeartbeat(stage=stage, instance="i", mine=MINE, started_at=at, beat_at=at, ready=True, ended=ended)
             )
     assert events.silent_stages(mine.engine, MINE) == ["vision"]
-    with Running(mine) as running, browser(running) as client, listening(client) as stream:
+    with browser(running) as client, listening(client, newest(mine)) as stream:
         named: list[str] = []
         while not named:
             named = next(stream).data["silent"]
         assert named == ["vision"]
 
 
-def test_a_stream_ends_with_its_session(mine: Mine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_ends_with_its_session(mine: Mine, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "_RECHECK", 0.1)
     monkeypatch.setattr(events, "PULSE", 0.1)
-    with Running(mine) as running, browser(running) as client, listening(client) as stream:
+    with browser(running) as client, listening(client, newest(mine)) as stream:
         next(stream)
         found = TOKEN.search(client.get("/password").text)
         assert found is not None
@@ -220,8 +232,8 @@ def test_the_server_stops_at_once_with_browsers_listening_and_says_that_it_ended
     assert beat.ended
 
 
-def test_a_change_in_another_mine_is_not_told(mine: Mine) -> None:
-    with Running(mine) as running, browser(running) as client, listening(client) as stream:
+def test_a_change_in_another_mine_is_not_told(mine: Mine, running: Running) -> None:
+    with browser(running) as client, listening(client, newest(mine)) as stream:
         next(stream)
         with writing(mine.engine) as session:
             append(session, "south", "somebody", "raised", "alert/secret", None, None)
