@@ -75,6 +75,7 @@ class Signs:
 
     def __init__(self, context: SpawnContext) -> None:
         self._alive: Any = context.RawValue(c_double, 0.0)
+        self._reading: Any = context.RawValue(c_bool, True)
         self._written: Any = context.RawValue(c_uint64, 0)
         self._lost: Any = context.RawValue(c_uint64, 0)
         self._refused: Any = context.RawValue(c_uint64, 0)
@@ -102,6 +103,15 @@ class Signs:
     def lived_at(self) -> float:
         """The monotonic clock of the last sign of life; 0 before the first."""
         return float(self._alive.value)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the process waits for the source, not for the log or the clock."""
+        return bool(self._reading.value)
+
+    @reading.setter
+    def reading(self, value: bool) -> None:
+        self._reading.value = value
 
     def lose(self) -> None:
         """A live picture could not be put on the log."""
@@ -192,6 +202,7 @@ class _Reader:
 
     def run(self) -> None:
         source = open_source(self._camera)
+        self._signs.reading = False
         try:
             log = open_log(self._job.log)
         except BaseException:
@@ -200,7 +211,9 @@ class _Reader:
         try:
             line = self._begin(source)
             while not self._signs.stopped():
+                self._signs.reading = True
                 picture = source.read()
+                self._signs.reading = False
                 if picture is None and not self._camera.loop:
                     self._end(log, line)
                     return

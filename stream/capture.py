@@ -40,6 +40,7 @@ _TICK = 0.1
 _MEMORY_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _CALM = 10.0
+_LOG_PATIENCE = 5
 _DRAIN = 8.0
 _logger = structlog.get_logger()
 
@@ -216,8 +217,7 @@ class CameraKeeper:
                 self._spawn(now)
             return
         if self._process.is_alive():
-            patience = self._settings.silence_seconds + (0.0 if self._opened else OPEN_SECONDS)
-            if now - max(self._watch.seen_at, self._spawned_at) <= patience:
+            if now - max(self._watch.seen_at, self._spawned_at) <= self._patience():
                 return
             self._fault = f"It gave no picture for {self._settings.silence_seconds:.0f} s."
             _logger.warning("camera hangs, started again", camera=self._camera.id)
@@ -226,6 +226,20 @@ class CameraKeeper:
         self._count()
         if not self.ended:
             self._plan_restart(now)
+
+    def _patience(self) -> float:
+        """Seconds without a sign of life that are borne: starting anew does not help against a log that is slow."""
+        if not self._opened:
+            return self._settings.silence_seconds + OPEN_SECONDS
+        return self._settings.silence_seconds * (1 if self._signs.reading else _LOG_PATIENCE)
+
+    def _missing(self, now: float) -> bool:
+        """Whether the camera is to blame that nothing comes."""
+        if self.ended or not self._watch.silent(now):
+            return False
+        if self._process is None or not self._process.is_alive():
+            return True
+        return now - max(self._watch.seen_at, self._spawned_at) > self._patience()
 
     def _plan_restart(self, now: float) -> None:
         self._fault = self._fault or "Its process ended without a word."
@@ -275,7 +289,7 @@ class CameraKeeper:
         silence = self._memory.silence
         if silence is None:
             never_opened = self._refusals > 0 and not self._frames_came
-            if never_opened or (self._watch.silent(now) and not self.ended):
+            if never_opened or self._missing(now):
                 self._go_offline()
         elif not self._said:
             offline.publish_raised(self._log, self._mine, self._camera, silence)
