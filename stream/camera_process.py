@@ -75,6 +75,7 @@ class Signs:
 
     def __init__(self, context: SpawnContext) -> None:
         self._alive: Any = context.RawValue(c_double, 0.0)
+        self._started: Any = context.RawValue(c_bool, False)
         self._reading: Any = context.RawValue(c_bool, True)
         self._written: Any = context.RawValue(c_uint64, 0)
         self._lost: Any = context.RawValue(c_uint64, 0)
@@ -103,6 +104,15 @@ class Signs:
     def lived_at(self) -> float:
         """The monotonic clock of the last sign of life; 0 before the first."""
         return float(self._alive.value)
+
+    def start(self) -> None:
+        """The process has loaded its code."""
+        self._started.value = True
+
+    @property
+    def started(self) -> bool:
+        """Whether the process has loaded its code."""
+        return bool(self._started.value)
 
     @property
     def reading(self) -> bool:
@@ -147,6 +157,7 @@ def run_camera(job: Job, signs: Signs, words: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signs.stop())
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     threading.Thread(target=_end_with_keeper, name="keeper", daemon=True).start()
+    signs.start()
     reader = _Reader(job, signs, words)
     try:
         reader.run()

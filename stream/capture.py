@@ -33,6 +33,9 @@ from stream.site import Camera
 HEALTH_SECONDS = 5.0
 """The longest time between two health messages of one camera."""
 
+START_SECONDS = 60.0
+"""How long a camera's process may take to load its code, on a machine that has too much to do."""
+
 OPEN_ATTEMPTS = 3
 """A file that does not open this often is given up until the next run; a live camera never is."""
 
@@ -229,6 +232,8 @@ class CameraKeeper:
 
     def _patience(self) -> float:
         """Seconds without a sign of life that are borne: starting anew does not help against a log that is slow."""
+        if not self._signs.started:
+            return START_SECONDS
         if not self._opened:
             return self._settings.silence_seconds + OPEN_SECONDS
         return self._settings.silence_seconds * (1 if self._signs.reading else _LOG_PATIENCE)
