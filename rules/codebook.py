@@ -37,10 +37,10 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash, count_change
+from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash
 from rules.errors import ClauseError, ImportRefusedError
 from rules.limits import read_limits
-from rules.revision import put_draft, put_edition, put_publish, put_review
+from rules.revision import put_drafts, put_edition, put_published, put_review
 from stream.database import reading, writing
 from stream.messages import utc_now
 
@@ -87,11 +87,10 @@ def load_codebook(engine: Engine, path: Path, mine: str, author: str, approver: 
         put_edition(session, CodeEdition(**book.edition.model_dump()))
         changed = {n: c for n, c in book.clauses.items() if (n, content_hash(c)) not in known}
         # All in one transaction: a book that is refused half-way must leave nothing behind that looks known.
-        drafts = [put_draft(session, code, edition, number, content, author) for number, content in changed.items()]
-        for row in [session.get_one(ClauseVersion, draft) for draft in drafts]:
+        rows = [session.get_one(ClauseVersion, d) for d in put_drafts(session, code, edition, changed, author)]
+        for row in rows:
             put_review(row, author)
-            put_publish(session, row, approver, utc_now())
-        count_change(session)
+        put_published(session, code, rows, approver, utc_now())
     return len(changed)
 
 

@@ -13,7 +13,9 @@ from typing import Any
 from rules.errors import ImportRefusedError
 
 LARGEST = 200 * 1024**2
-"""Bytes of a file, and of everything packed inside it, that are read at most."""
+"""Bytes of a file that are read at most."""
+LARGEST_UNPACKED = 64 * 1024**2
+"""Bytes that a .docx or .xlsx may unpack to; a thousand pages of text stay far below."""
 TEXT, TABLE = (".txt", ".md", ".docx"), (".json", ".csv", ".xlsx")
 _PACKED = (".docx", ".xlsx")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
@@ -92,9 +94,9 @@ def _refuse_bomb(name: str, data: bytes) -> None:
         raise ImportRefusedError(f"{name} {kind}: save it anew without a password.") from error
     if encrypted:
         raise ImportRefusedError(f"{name} is protected by a password: save it without one.")
-    if total > LARGEST:
+    if total > LARGEST_UNPACKED:
         raise ImportRefusedError(
-            f"{name} unpacks to {total // 1024**2} MiB, more than the {LARGEST // 1024**2} that are read: it is refused."
+            f"{name} unpacks to {total // 1024**2} MiB, more than the {LARGEST_UNPACKED // 1024**2} that are read: it is refused."
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash, content_of
 from rules.codebook import read_codebook
@@ -20,12 +20,12 @@ from rules.errors import ImportRefusedError
 from rules.formats import read_content
 from rules.numbering import canonical, gaps
 from rules.outline import Article, Outline, doubles, outline
-from rules.revision import put_draft, put_edition
+from rules.revision import drop_drafts, put_drafts, put_edition
 from stream.database import reading, writing
 
 _NUMBER = ("number", "article", "section", "no", "id", "clause", "条号", "条", "条款", "编号", "序号", "条文号")
 _TEXT = ("text", "content", "body", "内容", "正文", "条文", "条文内容", "text_zh", "text_en", "zh", "en")
-_TITLE = ("title", "heading", "name", "标题", "名称", "题目")
+_TITLE = ("title", "heading", "name", "标题", "名称", "题目", "title_zh", "title_en")
 _ABOVE = ("part", "编", "chapter", "章", "subchapter", "节", "subpart")
 _HAN = re.compile(r"[㐀-鿿]")
 _PARTS = {
@@ -155,19 +155,30 @@ def _from_rows(name: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Outl
     above = [columns[k] for k in _ABOVE if k in columns]
     for line, row in rows:
         number, text = canonical(row.get(number_key)), str(row.get(text_key) or "").strip()
+        english = (str(row.get("title_en") or "").strip(), str(row.get("text_en") or "").strip())
+        text = text or english[1]
         if number is None or not text:
             found.stray.append((line, str(row.get(number_key) or text)))
             continue
         heading = tuple(str(row[k]).strip() for k in above if row.get(k))
         title = str(row.get(title_key) or "").strip() if title_key else ""
-        found.articles.append(Article(number, line, heading, title, text.replace("\\n", "\n").splitlines()))
+        parts = text.replace("\\n", "\n").splitlines()
+        found.articles.append(Article(number, line, heading, title, parts, english))
     return found
 
 
 def _content(article: Article, effective_from: datetime | None) -> Content:
     heading, title, text = article.heading, article.title, article.text or article.title
     if _HAN.search(text + title):
-        return Content(heading_zh=heading, title_zh=title, text_zh=text, effective_from=effective_from)
+        title_en, text_en = article.english
+        return Content(
+            heading_zh=heading,
+            title_zh=title,
+            text_zh=text,
+            title_en=title_en,
+            text_en=text_en,
+            effective_from=effective_from,
+        )
     part = _PARTS.get(article.number.partition(".")[0]) if re.match(r"\d+\.\d{3,}", article.number) else None
     heading = heading or ((part,) if part else ())
     return Content(heading_en=heading, title_en=title, text_en=text, effective_from=effective_from)
@@ -210,20 +221,8 @@ def _write(engine: Engine, head: CodeEdition, clauses: Mapping[str, Content], au
         known = session.get(CodeEdition, (head.code, head.edition))
         if known is None or head.title_zh or head.title_en:
             put_edition(session, CodeEdition(**head.model_dump()))
-        for number, content in clauses.items():
-            _drop_draft(session, clause_id(head.code, number), head.edition)
-            put_draft(session, head.code, head.edition, number, content, author)
-
-
-def _drop_draft(session: Session, identity: str, edition: str) -> None:
-    """A draft of the same edition that nobody has reviewed gives way to the newer import."""
-    for row in session.exec(
-        select(ClauseVersion).where(
-            ClauseVersion.clause_id == identity, ClauseVersion.edition == edition, ClauseVersion.state == "DRAFT"
-        )
-    ):
-        session.delete(row)
-    session.flush()
+        drop_drafts(session, head.code, head.edition, clauses)
+        put_drafts(session, head.code, head.edition, clauses, author)
 
 
 def _several(numbers: Sequence[str]) -> str:

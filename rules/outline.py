@@ -12,6 +12,8 @@ _QUOTES = " \t\"“”'#>*"
 _REFERENCE = re.compile(r"^(?:[、和至及或与,，]|规定|所列|的规定|第[^条]{1,6}[款项])")
 _BEFORE_ARTICLE = re.compile(rf"(?:[。；;!！)）”\"]|第{NUMERAL}[编篇章节][^。；，]{{0,30}})\s*$")
 _SECTION_START = re.compile(r"^[#*\s]*(\d{1,3}(?:\.\d{1,3}){0,6})(?!\d)[\s、.．:：]*(.*)$")
+_INNER = re.compile(r"(?<=[。；\u4e00-\u9fff])\d{1,3}(?:\.\d{1,3})*(?=[\u4e00-\u9fff]{2})")
+_INNER_SENTENCE = re.compile(r"(?<=[。；])\d{1,3}(?:\.\d{1,3})*(?=[\u4e00-\u9fff]{2})")
 _LIST_START = re.compile(r"^(\d{1,3})\s*[.、．)）]\s*(\D.*)$")
 _GROUP = re.compile(r"^([一二三四五六七八九十]{1,3})\s*[、.．]\s*(\S.*)$")
 _UNIT = re.compile(r"^(?:[a-zA-Zμ°℃%‰]{1,4}(?![a-zA-Z])|[~～—\-+×=/%‰℃°]|[年月日时分秒米吨人个台次倍以至或])")
@@ -21,13 +23,14 @@ _SENTENCE = re.compile(r"[。；;：:，,]")
 
 @dataclass
 class Article:
-    """One clause as it stands in a file."""
+    """One clause as it stands in a file; ``english`` is a second title and text, where a table has both languages."""
 
     number: str
     line: int
     heading: tuple[str, ...] = ()
     title: str = ""
     parts: list[str] = field(default_factory=list)
+    english: tuple[str, str] = ("", "")
 
     @property
     def text(self) -> str:
@@ -48,17 +51,14 @@ class Outline:
 
 def outline(lines: Lines) -> Outline:
     """The clauses in these lines, by the way of numbering that they follow most; none where they follow none."""
-    counts = {
-        "articles": sum(bool(ARTICLE.match(text.lstrip(_QUOTES))) for _, text in lines),
-        "cfr": sum(bool(CFR.match(text)) for _, text in lines),
-        "sections": len(_sections(lines).articles),
-    }
-    if counts["articles"] and counts["articles"] * 3 >= counts["sections"]:
+    articles = sum(bool(ARTICLE.match(text.lstrip(_QUOTES))) for _, text in lines)
+    numbered = sum(bool(_SECTION_START.match(text)) for _, text in lines)
+    if articles and articles * 3 >= numbered:
         return _articles(lines)
-    if counts["cfr"] and counts["cfr"] * 2 >= counts["sections"]:
+    if sum(bool(CFR.match(text)) for _, text in lines) * 2 >= max(1, numbered):
         return _cfr(lines)
-    lists = _lists(lines)
-    return lists if counts["sections"] * 2 < len(lists.articles) else _sections(lines)
+    sections, lists = _sections(lines), _lists(lines)
+    return lists if len(sections.articles) * 2 < len(lists.articles) else sections
 
 
 def repeats_numbers(articles: Sequence[Article]) -> bool:
@@ -183,10 +183,9 @@ def _section_pieces(line: str, last: tuple[int, ...]) -> list[str]:
     while rest:
         start = _section_start(rest, last)
         here = start[0] if start else last
-        after = [(*here, 1), *((*here[:d], here[d] + 1) for d in range(len(here)))] if here else [(1,)]
-        names = "|".join(re.escape(".".join(map(str, n))) for n in after)
-        opening = r"(?<=[。；\u4e00-\u9fff])" if not last or start else r"(?<=[。；])"
-        cut = re.search(rf"{opening}(?:{names})(?=[\u4e00-\u9fff]{{2}})", rest[1:])
+        after = {(*here, 1), *((*here[:d], here[d] + 1) for d in range(len(here)))} if here else {(1,)}
+        inner = _INNER if not last or start else _INNER_SENTENCE
+        cut = next((m for m in inner.finditer(rest[1:]) if path(m.group()) in after), None)
         if cut is None or not _worth_cutting(cut.group(), rest[1 + cut.end() :], start is not None):
             pieces.append(rest)
             break

@@ -59,29 +59,36 @@ def draft(engine: Engine, code: str, edition: str, number: str, content: Content
 
 def put_draft(session: Session, code: str, edition: str, number: str, content: Content, author: str) -> str:
     """``draft`` within a transaction."""
+    return put_drafts(session, code, edition, {number: content}, author)[0]
+
+
+def put_drafts(session: Session, code: str, edition: str, contents: Mapping[str, Content], author: str) -> list[str]:
+    """Drafts of many clauses within a transaction, all or none; answers their versions' ids in that order."""
     if session.get(CodeEdition, (code, edition)) is None:
         raise ClauseError(f"There is no edition {edition!r} of code {code!r}: import it or add it first.")
-    _check(code, number, content)
-    identity = clause_id(code, number)
-    if session.get(Clause, identity) is None:
-        session.add(Clause(id=identity, code=code, number=number, sort_key=sort_key(number)))
-        session.flush()
-    latest = session.exec(select(func.max(ClauseVersion.version)).where(ClauseVersion.clause_id == identity)).first()
-    version = (latest or 0) + 1
-    row = ClauseVersion(
-        id=f"{identity}@{version}",
-        clause_id=identity,
-        version=version,
-        edition=edition,
-        state="DRAFT",
-        author=author,
-        created_at=utc_now(),
-        content_hash=content_hash(content),
-        **_columns(content),
-    )
-    session.add(row)
+    for number, content in contents.items():
+        _check(code, number, content)
+    latest = _latest_numbers(session, code)
+    new = [n for n in contents if clause_id(code, n) not in latest]
+    session.add_all(Clause(id=clause_id(code, n), code=code, number=n, sort_key=sort_key(n)) for n in new)
+    session.flush()
+    now = utc_now()
+    rows = [
+        _row(clause_id(code, number), latest.get(clause_id(code, number), 0) + 1, edition, content, author, now)
+        for number, content in contents.items()
+    ]
+    session.add_all(rows)
     count_change(session)
-    return row.id
+    return [row.id for row in rows]
+
+
+def drop_drafts(session: Session, code: str, edition: str, numbers: Iterable[str]) -> None:
+    """Within a transaction: drafts of the edition that nobody has reviewed give way to newer ones."""
+    wanted = {clause_id(code, number) for number in numbers}
+    for row in session.exec(_versions(code).where(ClauseVersion.edition == edition, ClauseVersion.state == "DRAFT")):
+        if row.clause_id in wanted:
+            session.delete(row)
+    session.flush()
 
 
 def edit(engine: Engine, identity: str, author: str, changes: Mapping[str, Any]) -> str:
@@ -117,19 +124,20 @@ def publish(engine: Engine, version_id: str, by: str, at: datetime | None = None
     supplement's limit is looser than a national one in force.
     """
     with writing(engine) as session:
-        put_publish(session, _version(session, version_id), by, at or utc_now())
+        row = _version(session, version_id)
+        put_publish(session, row, by, at or utc_now(), _published(session, row.clause_id))
         count_change(session)
 
 
-def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime) -> None:
-    """``publish`` within a transaction."""
+def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime, others: Iterable[ClauseVersion]) -> None:
+    """``publish`` within a transaction; ``others`` are the clause's versions that are published already."""
     if row.state != "REVIEWED":
         raise ApprovalError(f"{row.id} is {row.state.lower()}: only a reviewed version can be published.")
     if by in (row.author, row.reviewer):
         raise ApprovalError(f"{by} wrote or reviewed {row.id}: somebody else has to publish it.")
     row.effective_from = row.effective_from or at
     _refuse_loosening(session, row)
-    _make_room(session, row)
+    _make_room(row, others)
     row.state, row.approver, row.published_at = "PUBLISHED", by, at
 
 
@@ -162,13 +170,22 @@ def review_edition(engine: Engine, code: str, edition: str, by: str) -> int:
 
 def publish_edition(engine: Engine, code: str, edition: str, by: str, at: datetime | None = None) -> int:
     """Publish every reviewed version of that edition, all or none; answers how many. Raises as ``publish`` does."""
-    moment = at or utc_now()
     with writing(engine) as session:
         rows = _of_edition(session, code, edition, "REVIEWED")
-        for row in rows:
-            put_publish(session, row, by, moment)
-        count_change(session)
+        put_published(session, code, rows, by, at or utc_now())
         return len(rows)
+
+
+def put_published(session: Session, code: str, rows: Iterable[ClauseVersion], by: str, at: datetime) -> None:
+    """Within a transaction: publish reviewed versions of one code, all or none."""
+    others: dict[str, list[ClauseVersion]] = {}
+    for row in session.exec(_versions(code).where(ClauseVersion.state == "PUBLISHED")):
+        others.setdefault(row.clause_id, []).append(row)
+    with session.no_autoflush:
+        for row in rows:
+            put_publish(session, row, by, at, others.setdefault(row.clause_id, []))
+            others[row.clause_id].append(row)
+    count_change(session)
 
 
 def open_versions(engine: Engine, code: str, edition: str) -> list[tuple[str, str]]:
@@ -180,6 +197,35 @@ def open_versions(engine: Engine, code: str, edition: str) -> list[tuple[str, st
             .where(Clause.code == code, ClauseVersion.edition == edition, col(ClauseVersion.state) != "PUBLISHED")
         ).all()
     return [(row.id, row.state) for row in rows]
+
+
+def _row(identity: str, version: int, edition: str, content: Content, author: str, now: datetime) -> ClauseVersion:
+    return ClauseVersion(
+        id=f"{identity}@{version}",
+        clause_id=identity,
+        version=version,
+        edition=edition,
+        state="DRAFT",
+        author=author,
+        created_at=now,
+        content_hash=content_hash(content),
+        **_columns(content),
+    )
+
+
+def _versions(code: str) -> Any:
+    return select(ClauseVersion).join(Clause).where(Clause.code == code)
+
+
+def _latest_numbers(session: Session, code: str) -> dict[str, int]:
+    """The number of the newest version of each clause of the code, by the clause's id; 0 where it has none."""
+    rows = session.exec(
+        select(Clause.id, func.max(ClauseVersion.version))
+        .join(ClauseVersion, isouter=True)
+        .where(Clause.code == code)
+        .group_by(col(Clause.id))
+    ).all()
+    return {identity: version or 0 for identity, version in rows}
 
 
 def _columns(content: Content) -> dict[str, Any]:
@@ -244,11 +290,11 @@ def _national_limits(session: Session, row: ClauseVersion) -> list[tuple[str, Li
     ]
 
 
-def _make_room(session: Session, row: ClauseVersion) -> None:
+def _make_room(row: ClauseVersion, others: Iterable[ClauseVersion]) -> None:
     """End what is in force before ``row``, and end ``row`` where a version published for later begins."""
     start = row.effective_from
     assert start is not None  # publish has set it
-    for other in _published(session, row.clause_id):
+    for other in others:
         if other.effective_from is not None and other.effective_from > start:
             row.effective_to = min(row.effective_to or other.effective_from, other.effective_from)
             row.ended = row.ended or "SUPERSEDED"

@@ -192,7 +192,7 @@ def test_a_hostile_text_is_plain_data(engine):
 days = st.integers(0, 30)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from(["draft", "publish", "repeal"]), days, days), max_size=8), asked=days)
 def test_in_force_stays_within_dates_and_states(tmp_path_factory, steps, asked):
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('book')}/book.db")
