@@ -38,10 +38,18 @@ def annotate(
     listed = [*support, *(d for d in others if d not in support)]
     if listed:
         picture = _boxes(picture, listed, len(support))
-    band = np.full((28, width, 3), 24, np.uint8)
-    cv2.putText(band, caption, (8, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    _, encoded = cv2.imencode(".jpg", np.vstack((picture, band)), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    below = np.vstack((picture, _band(caption, width)))
+    _, encoded = cv2.imencode(".jpg", below, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return bytes(encoded.tobytes())
+
+
+def _band(caption: str, width: int) -> Picture:
+    """The caption on a dark band as wide as the picture; a long one is written smaller."""
+    band = np.full((28, width, 3), 24, np.uint8)
+    (length, _), _ = cv2.getTextSize(caption, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    size = 0.5 * min(1.0, (width - 16) / max(1, length))
+    cv2.putText(band, caption, (8, 19), cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+    return band
 
 
 def _sized(picture: Picture) -> Picture:
