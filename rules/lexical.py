@@ -72,6 +72,9 @@ class RowCache:
         self._rows: OrderedDict[str, tuple[npt.NDArray[np.int32], Vector]] = OrderedDict()
         self._size = size
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def row(self, text: str, synonyms: Synonyms) -> tuple[npt.NDArray[np.int32], Vector]:
         """Indices and weights of the text."""
         row = self._rows.get(text)

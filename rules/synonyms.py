@@ -6,6 +6,7 @@ that a mention of this one brings with it (a lighter is an ignition source); ``o
 
 import tomllib
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,9 @@ class Synonyms:
 
     def __getitem__(self, identity: str) -> Concept:
         return self._concepts[identity]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._concepts)
 
     def __len__(self) -> int:
         return len(self._concepts)
