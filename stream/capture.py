@@ -139,6 +139,7 @@ class CameraKeeper:
             False  # what was raised is said again after a restart: it may not have been
         )
         self._spawned_at = time.monotonic()
+        self._started_at: float | None = None
         self._start_at = 0.0
         self._watch = offline.Watch(settings.silence_seconds, self._spawned_at)
         self._told: tuple[SourceStatus, str] | None = None
@@ -220,7 +221,7 @@ class CameraKeeper:
                 self._spawn(now)
             return
         if self._process.is_alive():
-            if now - max(self._watch.seen_at, self._spawned_at) <= self._patience():
+            if now - self._quiet_since() <= self._patience():
                 return
             self._fault = f"It gave no picture for {self._settings.silence_seconds:.0f} s."
             _logger.warning("camera hangs, started again", camera=self._camera.id)
@@ -229,6 +230,12 @@ class CameraKeeper:
         self._count()
         if not self.ended:
             self._plan_restart(now)
+
+    def _quiet_since(self) -> float:
+        """When the camera's process last got on: a picture, the end of loading, its start."""
+        if self._started_at is None and self._signs.started:
+            self._started_at = time.monotonic()
+        return max(self._watch.seen_at, self._started_at or self._spawned_at)
 
     def _patience(self) -> float:
         """Seconds without a sign of life that are borne: starting anew does not help against a log that is slow."""
@@ -244,7 +251,7 @@ class CameraKeeper:
             return False
         if self._process is None or not self._process.is_alive():
             return True
-        return now - max(self._watch.seen_at, self._spawned_at) > self._patience()
+        return now - self._quiet_since() > self._patience()
 
     def _plan_restart(self, now: float) -> None:
         self._fault = self._fault or "Its process ended without a word."
@@ -267,6 +274,7 @@ class CameraKeeper:
         self._signs = Signs(self._context)
         self._counted = 0 if self._live else self._memory.sequence
         self._refused = self._lost = 0
+        self._started_at = None
         job = Job(
             self._mine,
             self._camera,

@@ -26,7 +26,7 @@ from stream.settings import CaptureSettings, LogSettings
 from stream.site import Camera, Name
 from tests.servers.rtsp import RtspServer
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
