@@ -1,7 +1,7 @@
 """Real clips as frames and messages, for tests of what cameras see."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -22,21 +22,26 @@ CLIPS = (BELT, BOTTLES, PERSONS, WORKER)
 
 def pictures(
     test_data: Path, clip: str, *, every: int = 1, limit: int | None = None
-) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Seconds into the clip and the picture (BGR), every ``every``-th of them, at most ``limit``."""
-    video = cv2.VideoCapture(str(test_data / "video" / f"{clip}.mp4"))
-    assert video.isOpened(), clip
+) -> tuple[tuple[float, NDArray[np.uint8]], ...]:
+    """Seconds into the clip and the picture (BGR, read-only), every ``every``-th of them, at most ``limit``."""
+    return _read(test_data / "video" / f"{clip}.mp4", every, limit)
+
+
+@lru_cache(maxsize=3)
+def _read(path: Path, every: int, limit: int | None) -> tuple[tuple[float, NDArray[np.uint8]], ...]:
+    video = cv2.VideoCapture(str(path))
+    assert video.isOpened(), path
     fps = video.get(cv2.CAP_PROP_FPS)
-    number = given = 0
-    while limit is None or given < limit:
-        read, picture = video.read()
-        if not read:
-            break
+    shown = []
+    number = 0
+    while (limit is None or len(shown) < limit) and video.grab():
         if number % every == 0:
-            given += 1
-            yield number / fps, np.asarray(picture, np.uint8)
+            _, picture = video.retrieve()
+            picture.setflags(write=False)
+            shown.append((number / fps, np.asarray(picture, np.uint8)))
         number += 1
     video.release()
+    return tuple(shown)
 
 
 def as_frame(picture: NDArray[np.uint8], camera: str, sequence: int, seconds: float, mine: str = "mine") -> Frame:

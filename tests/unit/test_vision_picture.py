@@ -80,7 +80,7 @@ def test_a_dark_or_covered_camera_is_blind(test_data: Path, clip: str, harm: Cal
 def test_a_camera_that_was_turned_has_moved_and_dimmer_light_has_not(
     test_data: Path, clip: str, harm: Callable[[Picture], Picture], moved: bool
 ) -> None:
-    shown = list(pictures(test_data, clip, every=15))
+    shown = pictures(test_data, clip, every=15)
     learned = [entry for entry in shown if entry[0] < 15]
     _, state = watch(PictureState(), learned)
     assert len(state.cells) > 10
