@@ -19,7 +19,7 @@ from console.options import DATA, Config, Data, Json, Seconds, err, show, stoppa
 from console.settings import Settings, load
 from console.sources import faults
 from console.stages import STAGES
-from console.watch import watched_site, watching
+from console.watch import watched_site
 from console.web_settings import check_port
 from stream.errors import ConfigurationError, MinewatchError
 from stream.site import Site, store_site
@@ -120,7 +120,7 @@ def watch(
     site = watched_site(sources, zones)
     folder = data / "watch" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     settings = load(config, context.obj, folder)
-    settings = settings.model_copy(update={"mine": site.mine, "vision": watching(settings.vision, weights)})
+    settings = settings.model_copy(update={"mine": site.mine, "vision": settings.vision.for_watch(weights)})
     stages = wanted(None, headless=True, site=site)
     bad = _check_sources(site, stages)
     installation = open_installation(settings, folder, "watch")

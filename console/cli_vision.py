@@ -7,7 +7,6 @@ import typer
 
 from console.options import DATA, Config, Data, Json, err, out, show
 from console.settings import load
-from console.watch import watching
 from stream.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def detect(
     from vision.detect import detect_pictures
     from vision.detector import open_detectors
 
-    detectors = open_detectors(watching(load(config, context.obj, data).vision, weights).detectors)
+    detectors = open_detectors(load(config, context.obj, data).vision.for_watch(weights).detectors)
     seen = [(name, picture) for name, detector in detectors.items() for picture in detect_pictures(detector, source)]
     if as_json:
         show({"pictures": [_shown(name, picture) for name, picture in seen]}, as_json=True)

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from console import schema
 from console.settings import Settings
 from console.sources import faults
-from stream.catalogue import unseen
 from stream.database import open_database
 from stream.errors import ConfigurationError, MinewatchError
 from stream.log import open_log
@@ -75,9 +74,10 @@ def _log(settings: Settings) -> str:
 
 def _weights(settings: Settings) -> str:
     from vision.detector import open_detectors
+    from vision.support import unseen_types
 
     detectors = open_detectors(settings.vision.detectors)
-    blind = unseen(frozenset(detectors))
+    blind = unseen_types(frozenset(label for detector in detectors.values() for label in detector.labels))
     return f"{', '.join(detectors)} load with their pinned digests; no detector sees: {', '.join(t.id for t in blind) or 'nothing'}."
 
 

@@ -11,8 +11,6 @@ from pydantic import ValidationError
 from console.settings import first_fault
 from stream.errors import ConfigurationError
 from stream.site import Camera, Name, Place, Site, Zone
-from vision.settings import DetectorSettings, VisionSettings
-from vision.weights_file import folder_digest
 
 _PLACE = Place(
     id="watched", name=Name(zh="监视区域", en="Watched place"), responsible=Name(zh="当班班长", en="Shift foreman")
@@ -63,15 +61,3 @@ def _read_zones(path: Path) -> list[Zone]:
         raise ConfigurationError(f"The zones file {path} is no TOML: {error}. Mend that line.") from error
     except ValidationError as error:
         raise ConfigurationError(f"{path} cannot be used: {first_fault(error)}.") from error
-
-
-def watching(settings: VisionSettings, weights: Path | None) -> VisionSettings:
-    """Settings for files read as fast as they are handled: no frame is too old, ``weights`` are pinned as found.
-
-    Naming a file on the command line is the pin: a person chose it now.
-    """
-    update: dict[str, object] = {"staleness_seconds": 0.0}
-    if weights is not None:
-        digest = folder_digest(weights)
-        update["detectors"] = {"ppe": DetectorSettings(weights=str(weights.resolve()), sha256=digest)}
-    return settings.model_copy(update=update)

@@ -222,9 +222,3 @@ def risk_type(identity: str) -> RiskType:
         raise ConfigurationError(
             f"There is no risk type {identity!r}: the catalogue has {', '.join(sorted(RISK_TYPES))}."
         ) from None
-
-
-def unseen(detectors: frozenset[str]) -> tuple[RiskType, ...]:
-    """The types that none of ``detectors`` can see, and that neither limits, pictures, capture nor persons cover."""
-    known = detectors | {"picture", "capture", "limit", "person"}
-    return tuple(t for t in RISK_TYPES.values() if not t.seen_by & known)
