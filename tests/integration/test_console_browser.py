@@ -13,6 +13,7 @@ from tests.integration.console_mine import PASSWORD, Mine, open_mine
 from tests.integration.console_server import Running
 from tests.servers.chromium import OPTIONS
 
+expect.set_options(timeout=20_000)
 SIZE = {"width": 1920, "height": 1080}
 ALARM = "Person on or crossing a belt"
 

@@ -73,7 +73,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def colours(theme: str) -> dict[str, str]:
-    block = re.search(r":root \{(.*?)\}" if theme == "dark" else r'\[data-theme="light"\] \{(.*?)\}', CSS, re.S)
+    block = re.search(r":root \{(.*?)\}" if theme == "dark" else r'\[data-theme="light"\] \{(.*?)\}', CSS, re.DOTALL)
     assert block is not None
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block[1]))
 

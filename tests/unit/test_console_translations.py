@@ -46,7 +46,7 @@ def test_every_key_that_a_template_names_is_a_phrase(template: Path) -> None:
 
 def test_templates_say_nothing_in_one_language_only() -> None:
     for template in TEMPLATES:
-        spoken = re.sub(r"\{[{%#].*?[}%#]\}", "", template.read_text(encoding="utf-8"), flags=re.S)
+        spoken = re.sub(r"\{[{%#].*?[}%#]\}", "", template.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert not re.search(r"[㐀-鿿]", spoken), template.name
 
 
