@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,20 +13,20 @@ from samples.render.camera import Camera
 from samples.render.figure import Pose, Worker, stand
 from samples.render.lens import Picture, develop
 from samples.render.mine import Roadway, common_parts, conveyor_parts, roadway, row_of_lamps, track_parts
-from samples.render.moving import Belt, covered, smoky
-from samples.render.scene import Moving, draw, still
+from samples.render.moving import Belt, Locomotive, Spill, covered, smoky
+from samples.render.scene import Moving, View, draw, still
 from samples.render.shape import Array
 
 SIZE = (640, 360)
 FRAMES_PER_SECOND = 10
-_DRAWN = (880, 495)
-"""Width and height at which light is computed before the lens brings it down to SIZE."""
-_BELT_X = -1.1
-_STEP = 1.4
-"""Metres of a double step."""
+BELT_X = -1.1
+TRACK_X = -0.5
+STEP = 1.4  # metres of a double step
 
 Movers = Callable[[float], list[Moving]]
 Weather = Callable[[Array, float], Array]
+Way = Sequence[tuple[float, float, float, float]]
+"""Second, x, z and height above the floor: straight lines between them."""
 
 
 @dataclass(frozen=True)
@@ -44,107 +46,135 @@ class Clip:
         return self.seconds * FRAMES_PER_SECOND
 
 
-def frames(clip: Clip, first: int = 0, count: int | None = None) -> Iterator[Picture]:
-    """The clip's frames (360, 640, 3) in BGR, the same each time."""
-    mine = clip.mine()
-    empty = still(clip.camera, mine, *_DRAWN)
+def frames(clip: Clip, first: int = 0, count: int | None = None, size: tuple[int, int] = SIZE) -> Iterator[Picture]:
+    """The clip's frames, (height, width, 3) in BGR, from frame `first` on: the same each time for one size."""
+    view, mine = empty(clip.camera, clip.mine, size)
     last = clip.frame_count if count is None else min(clip.frame_count, first + count)
     for number in range(first, last):
         seconds = number / FRAMES_PER_SECOND
-        view = empty.copy()
-        draw(view, clip.movers(seconds), mine.lamps)
-        light = view.light if clip.weather is None else clip.weather(view.light, seconds)
-        yield develop(light, SIZE, seed=number)
+        seen = view.copy()
+        draw(seen, clip.movers(seconds), mine.lamps)
+        light = seen.light if clip.weather is None else clip.weather(seen.light, seconds)
+        yield develop(light, size, seed=number)
 
 
-def _belt_roadway() -> Roadway:
+@cache
+def empty(camera: Camera, mine: Callable[[], Roadway], size: tuple[int, int]) -> tuple[View, Roadway]:
+    """What that camera sees when nobody is there; drawn once for all clips of one place."""
+    built = mine()
+    return still(camera, built, *size), built
+
+
+def belt_roadway() -> Roadway:
+    """A belt conveyor on the left, a marked walkway on the right."""
     lamps = row_of_lamps()
-    return roadway(common_parts(lamps, 40) + conveyor_parts(_BELT_X), lamps, 3, walkway=(-0.25, 1.9))
+    return roadway(common_parts(lamps, 40) + conveyor_parts(BELT_X), lamps, 3, walkway=(-0.25, 1.9))
 
 
-def _plain_roadway() -> Roadway:
+def plain_roadway() -> Roadway:
+    """A roadway with nothing in it."""
     lamps = row_of_lamps()
     return roadway(common_parts(lamps, 40), lamps, 11, walkway=(-0.6, 1.6), wet=0.5)
 
 
-def _track_roadway() -> Roadway:
+def track_roadway() -> Roadway:
+    """A haulage roadway with one track."""
     lamps = row_of_lamps()
-    return roadway(common_parts(lamps, 40) + track_parts(-0.4), lamps, 5, whitewash=0.8)
+    return roadway(common_parts(lamps, 40) + track_parts(TRACK_X), lamps, 5, whitewash=0.8)
 
 
-def _walk(worker: Worker, path: Sequence[tuple[float, float, float]], seconds: float, **more: float) -> list[Moving]:
-    """A worker on a path of (second, x, z): between two points he walks, before the first and after the last he is away."""
-    for (start, x0, z0), (end, x1, z1) in zip(path, path[1:], strict=False):
+def walk(worker: Worker, way: Way, seconds: float, **more: float) -> list[Moving]:
+    """A worker on his way: he walks between points, stands where two are the same, and is away before and after."""
+    walked = 0.0
+    for (start, x0, z0, y0), (end, x1, z1, y1) in pairwise(way):
+        far = float(np.hypot(x1 - x0, z1 - z0))
         if start <= seconds < end:
             share = (seconds - start) / (end - start)
-            way = float(np.hypot(x1 - x0, z1 - z0))
-            facing = float(np.degrees(np.arctan2(x1 - x0, z1 - z0))) if way > 0.05 else 180.0
+            moves = far > 0.05
             pose = Pose(
                 x0 + share * (x1 - x0),
                 z0 + share * (z1 - z0),
-                facing,
-                stride=share * way / _STEP + 0.13 * start,
-                pace=1.0 if way > 0.05 else 0.0,
-                **more,
+                float(np.degrees(np.arctan2(x1 - x0, z1 - z0))) if moves else more.get("facing", 180.0),
+                stride=(walked + share * far) / STEP,
+                pace=1.0 if moves else 0.0,
+                bend=more.get("bend", 4.0),
+                reach=more.get("reach", 0.0),
+                lift=y0 + share * (y1 - y0),
+                glance=more.get("glance", 0.0),
             )
             return [stand(worker, pose)]
+        walked += far
     return []
 
 
-_MINER = Worker()
-_FITTER = Worker(helmet="white", vest="lime", height=1.82)
-_BARE = Worker(helmet=None, vest="lime", height=1.79, skin=(0.72, 0.50, 0.38))
+MINER = Worker()
+FITTER = Worker(helmet="white", height=1.82)
+BARE = Worker(helmet=None, height=1.79, skin=(0.84, 0.61, 0.49))
+BARE_TOO = Worker(helmet=None, height=1.74)
 
 
-def _in_the_roadway(seconds: float) -> list[Moving]:
-    bare = _walk(_BARE, [(0.5, 0.9, 11.0), (7.5, 0.5, 2.4), (8.2, 0.4, 1.0)], seconds)
-    helmeted = _walk(_MINER, [(5.0, 0.1, 13.0), (12.5, 0.9, 2.4), (13.2, 1.0, 1.0)], seconds)
+def in_the_roadway(seconds: float) -> list[Moving]:
+    """A worker without a helmet comes through, then one with a helmet; then nobody."""
+    bare = walk(BARE_TOO, [(0.5, 0.9, 8.0, 0), (7.5, 0.5, 2.9, 0), (8.8, 0.45, 1.2, 0)], seconds)
+    helmeted = walk(MINER, [(5.0, 0.0, 11.0, 0), (11.5, 0.8, 2.6, 0), (12.3, 0.9, 1.2, 0)], seconds)
     return bare + helmeted
 
 
-def _at_the_belt(seconds: float) -> list[Moving]:
-    belt = Belt(_BELT_X, travelled=1.6 * seconds)
-    worker = _walk(_BARE, [(1.0, 1.2, 9.0), (3.0, 0.05, 6.2)], seconds)
-    worker += _walk(_BARE, [(3.0, -0.12, 6.2), (7.0, -0.14, 6.15)], seconds, bend=28.0, reach=0.9)
-    worker += _walk(_BARE, [(7.0, 0.05, 6.2), (8.0, 1.2, 5.2), (10.4, 1.3, 2.2), (11.0, 1.4, 1.0)], seconds)
-    return [belt, *worker]
+def at_the_belt(seconds: float) -> list[Moving]:
+    """A worker without a helmet steps up to the running belt, works at it, and leaves."""
+    worker = walk(BARE, [(1.0, 1.2, 8.0, 0), (3.0, 0.0, 5.2, 0)], seconds)
+    worker += walk(BARE, [(3.0, 0.0, 5.2, 0), (7.0, 0.0, 5.2, 0)], seconds, facing=205.0, bend=14.0, reach=0.5)
+    worker += walk(BARE, [(7.0, 0.0, 5.2, 0), (8.2, 1.2, 4.4, 0), (10.0, 1.35, 2.4, 0), (10.8, 1.4, 1.4, 0)], seconds)
+    return [Belt(BELT_X, 1.6 * seconds), *worker]
 
 
-def _over_the_belt(seconds: float) -> list[Moving]:
-    belt = Belt(_BELT_X, travelled=1.6 * seconds)
-    way = _walk(_FITTER, [(1.0, 1.3, 8.5), (3.5, 0.1, 6.4)], seconds)
-    way += _walk(_FITTER, [(3.5, _BELT_X, 6.4), (7.5, _BELT_X + 0.05, 6.3)], seconds, lift=0.98)
-    way += _walk(_FITTER, [(7.5, 0.1, 6.4), (11.0, 1.2, 2.2), (11.6, 1.3, 1.0)], seconds)
-    return [belt, *way]
-
-
-def _on_the_track(seconds: float) -> list[Moving]:
-    return _walk(
-        _MINER, [(1.0, 1.3, 12.0), (3.0, -0.4, 9.6), (8.0, -0.4, 3.6), (9.4, 1.4, 2.3), (10.2, 1.5, 1.0)], seconds
-    )
-
-
-def _off_its_rollers(seconds: float) -> list[Moving]:
-    drift = 0.24 * float(np.clip((seconds - 3.0) / 1.5, 0, 1) - np.clip((seconds - 11.0) / 1.5, 0, 1))
-    return [Belt(_BELT_X + drift, travelled=1.6 * seconds)]
-
-
-def _smoke(seconds: float) -> list[Moving]:
-    return [
-        Belt(_BELT_X, travelled=1.6 * min(seconds, 5.0)),
-        *_walk(_MINER, [(3.0, 0.8, 9.0), (8.0, 0.9, 2.3), (8.8, 1.0, 1.0)], seconds),
+def over_the_belt(seconds: float) -> list[Moving]:
+    """A fitter climbs on the running belt's frame, stands over the belt, and climbs down again."""
+    on = BELT_X + 0.1
+    way = [
+        *[(1.0, 1.3, 8.0, 0.0), (3.0, -0.1, 6.2, 0.0), (3.8, on, 6.0, 0.95), (7.0, on, 6.0, 0.95)],
+        *[(7.8, 0.0, 5.6, 0.0), (10.0, 1.2, 2.6, 0.0), (10.7, 1.3, 1.4, 0.0)],
     ]
+    return [Belt(BELT_X, 1.6 * seconds), *walk(FITTER, way, seconds)]
 
 
-_OVER_THE_ROADWAY = Camera((0.3, 2.55, 0.0), (0.1, 1.15, 6.0))
-_OVER_THE_BELT = Camera((0.9, 2.6, 0.6), (-0.6, 0.95, 6.4))
+def on_the_track(seconds: float) -> list[Moving]:
+    """A worker walks between the rails before a slow locomotive, which stops; he steps off and goes."""
+    way = [
+        *[(0.5, 1.3, 10.5, 0.0), (2.0, TRACK_X, 9.0, 0.0), (7.5, TRACK_X, 4.4, 0.0)],
+        *[(8.7, 1.1, 3.6, 0.0), (10.0, 1.4, 2.2, 0.0), (10.6, 1.5, 1.3, 0.0)],
+    ]
+    near = 22.0 - 1.5 * min(seconds, 6.0) + 0.125 * min(seconds, 6.0) ** 2 * 0.5
+    return [Locomotive(TRACK_X, near), *walk(MINER, way, seconds)]
+
+
+def off_its_rollers(seconds: float) -> list[Moving]:
+    """The belt runs off to the walkway's side, sheds coal on the floor, and comes back."""
+    drift = 0.17 * float(np.clip((seconds - 3.0) / 1.5, 0, 1) - np.clip((seconds - 10.5) / 1.5, 0, 1))
+    fallen = float(np.clip((seconds - 4.5) / 6.0, 0, 1))
+    return [Belt(BELT_X + drift, 1.6 * seconds), *([Spill(BELT_X + 0.98, 5.2, fallen)] if fallen > 0 else [])]
+
+
+def smoke_at_the_belt(seconds: float) -> list[Moving]:
+    """Smoke rises at the belt drive while a worker with a helmet goes away from it; the belt is stopped."""
+    belt = Belt(BELT_X, 1.6 * min(seconds, 6.0))
+    return [belt, *walk(MINER, [(2.0, 0.8, 9.0, 0), (7.5, 0.95, 2.4, 0), (8.2, 1.0, 1.2, 0)], seconds)]
+
+
+def nobody(_seconds: float) -> list[Moving]:
+    """An empty roadway."""
+    return []
+
+
+OVER_THE_ROADWAY = Camera((0.3, 2.55, 0.0), (0.1, 1.15, 6.0))
+OVER_THE_BELT = Camera((0.9, 2.6, 0.6), (-0.6, 0.95, 6.4))
 
 CLIPS: tuple[Clip, ...] = (
-    Clip("roadway", 18, _OVER_THE_ROADWAY, _plain_roadway, _in_the_roadway),
-    Clip("belt-tail", 17, _OVER_THE_BELT, _belt_roadway, _at_the_belt),
-    Clip("belt-crossing", 15, _OVER_THE_BELT, _belt_roadway, _over_the_belt),
-    Clip("haulage", 15, _OVER_THE_ROADWAY, _track_roadway, _on_the_track),
-    Clip("belt-head", 18, _OVER_THE_BELT, _belt_roadway, _off_its_rollers),
-    Clip("smoke", 14, _OVER_THE_BELT, _belt_roadway, _smoke, smoky(3.0, 12.0)),
-    Clip("covered", 14, _OVER_THE_ROADWAY, _plain_roadway, lambda _: [], covered(3.0, 8.5)),
+    Clip("roadway", 18, OVER_THE_ROADWAY, plain_roadway, in_the_roadway),
+    Clip("belt-tail", 17, OVER_THE_BELT, belt_roadway, at_the_belt),
+    Clip("belt-crossing", 17, OVER_THE_BELT, belt_roadway, over_the_belt),
+    Clip("haulage", 17, OVER_THE_ROADWAY, track_roadway, on_the_track),
+    Clip("belt-head", 24, OVER_THE_BELT, belt_roadway, off_its_rollers),
+    Clip("smoke", 14, OVER_THE_BELT, belt_roadway, smoke_at_the_belt, smoky(3.0, 12.0)),
+    Clip("covered", 14, OVER_THE_ROADWAY, plain_roadway, nobody, covered(3.0, 8.5)),
 )

@@ -31,8 +31,8 @@ class Worker:
     helmet: str | None = "yellow"
     vest: str = "orange"
     height: float = 1.76
-    skin: Colour = (0.66, 0.43, 0.31)
-    hair: Colour = (0.055, 0.042, 0.038)
+    skin: Colour = (0.80, 0.56, 0.43)
+    hair: Colour = (0.022, 0.018, 0.017)
     overall: Colour = (0.085, 0.115, 0.20)
 
 
@@ -114,10 +114,10 @@ class Figure:
         paint.set(skin, self.worker.skin, gloss=0.12)
         cheeks = (names == "head") & (front > 0.04) & (up < -0.01) & (up > -0.05) & (np.abs(side) > 0.025)
         paint.tint(cheeks, (1.06, 0.94, 0.92))
-        hairline = np.where(front > 0.03, 0.060 - 0.25 * np.abs(side), np.where(front > -0.015, 0.005, -0.055))
+        hairline = np.where(front > 0.03, 0.082 - 0.35 * np.abs(side), np.where(front > -0.015, 0.010, -0.055))
         paint.set((names == "head") & (up > hairline), self.worker.hair, gloss=0.10)
-        eyes = (np.abs(np.abs(side) - 0.031) < 0.015) & (np.abs(up - 0.010) < 0.009) & (front > 0.04)
-        brows = (np.abs(np.abs(side) - 0.032) < 0.020) & (np.abs(up - 0.033) < 0.006) & (front > 0.04)
+        eyes = (np.abs(np.abs(side) - 0.031) < 0.011) & (np.abs(up - 0.008) < 0.006) & (front > 0.04)
+        brows = (np.abs(np.abs(side) - 0.033) < 0.017) & (np.abs(up - 0.030) < 0.004) & (front > 0.04)
         mouth = (np.abs(side) < 0.024) & (np.abs(up + 0.062) < 0.006) & (front > 0.03)
         paint.set((names == "head") & eyes, (0.05, 0.035, 0.03))
         paint.set((names == "head") & brows, self.worker.hair)
@@ -264,7 +264,7 @@ def _face(head: Array, axes: Array, neck: Array, scale: float, *, bare: bool) ->
         Ellipsoid("ear", at(0.080, 0.0, -0.005), vector(0.012, 0.030, 0.018) * scale, axes),
     ]
     if bare:
-        parts.append(Ellipsoid("hair", at(0, 0.045, -0.018), vector(0.086, 0.090, 0.104) * scale, axes, above=0.022))
+        parts.append(Ellipsoid("hair", at(0, 0.040, -0.040), vector(0.085, 0.092, 0.084) * scale, axes, above=-0.02))
     return parts
 
 

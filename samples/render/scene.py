@@ -17,6 +17,7 @@ from samples.render.shape import Array, Solid, length, march, normals, vector
 FAR = 45.0
 FINER = 3  # half pixels: the still picture's light is computed this much finer
 DUST = 0.012
+FILL = 5.0  # power of the light beside the camera, which whatever moves is seen by
 DUST_LIGHT = (0.10, 0.097, 0.09)
 
 
@@ -98,8 +99,9 @@ def draw(view: View, movers: Sequence[Moving], lamps: Sequence[Lamp]) -> None:
     for mover in movers:
         if mover.solid.casts_shadow:
             cast_shadow(view, mover.solid, lamps)
+    beside = Lamp(vector(*view.camera.eye) - vector(0, 0.5, 0), FILL)
     for mover in movers:
-        draw_one(view, mover, lamps)
+        draw_one(view, mover, [*lamps, beside])
 
 
 def window(view: View, low: Array, high: Array, margin: int) -> tuple[slice, slice] | None:

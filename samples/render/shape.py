@@ -88,7 +88,8 @@ class Cone:
         x, y, z = moved(points, self.a)
         along = np.clip((x * ax + y * ay + z * az) / (ax * ax + ay * ay + az * az), 0, 1)
         away: Array = norm(x - along * ax, y - along * ay, z - along * az)
-        return away - (self.start + along * (self.end - self.start))
+        distance: Array = away - (self.start + along * (self.end - self.start))
+        return distance
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ def march(
     pace: float = 0.9,
 ) -> Array:
     """How far along each unit ray (N, 3) the surface lies, in metres; inf where there is none before `far`."""
-    travelled = np.broadcast_to(np.asarray(near, dtype=np.float32), (len(rays),)).copy()
+    travelled: Array = np.broadcast_to(np.asarray(near, dtype=np.float32), (len(rays),)).copy()
     found = np.full(len(rays), np.inf, dtype=np.float32)
     going = np.flatnonzero(travelled < far)
     for _ in range(steps):
@@ -288,7 +289,7 @@ def march(
 def normals(points: Array, distance: Distance, reach: float = 0.004) -> Array:
     """Unit normals of the field at (N, 3) points, by four samples each."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], dtype=np.float32)
-    slope = np.zeros_like(points)
+    slope: Array = np.zeros_like(points)
     for corner in corners:
         slope += corner * distance(points + corner * np.float32(reach))[:, None]
     return unit(slope)

@@ -19,7 +19,8 @@ def noise(seed: int, size: int = 512, roughness: float = 1.6) -> Array:
     spectrum = np.fft.rfft2(white) / frequency**roughness
     spectrum[0, 0] = 0
     cloud = np.fft.irfft2(spectrum, s=(size, size))
-    return (cloud / cloud.std()).astype(np.float32)
+    scaled: Array = (cloud / cloud.std()).astype(np.float32)
+    return scaled
 
 
 def lumps(seed: int, size: int = 512, count: int = 2600, largest: int = 26) -> Array:
@@ -41,7 +42,8 @@ def lumps(seed: int, size: int = 512, count: int = 2600, largest: int = 26) -> A
         rows = np.arange(cy - reach, cy + reach + 1) % size
         columns = np.arange(cx - reach, cx + reach + 1) % size
         heap[np.ix_(rows, columns)] = np.maximum(heap[np.ix_(rows, columns)], lump)
-    return heap / heap.max()
+    heights: Array = heap / heap.max()
+    return heights
 
 
 def sample(texture: Array, u: Array, v: Array) -> Array:
