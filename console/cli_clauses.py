@@ -118,6 +118,7 @@ def search(
 
     installation = _open(context, config, data)
     matcher = Matcher(installation.engine, installation.settings.mine, installation.settings.rules.matcher)
+    matcher.wait(60.0)
     matches = matcher.search(text, language=lang, top=top)
     if as_json:
         show({"matches": [m.as_dict() for m in matches]}, as_json=True)
