@@ -218,7 +218,8 @@ def test_a_stream_ends_with_its_session(mine: Mine, running: Running, monkeypatc
         assert sum(1 for _ in stream) < 50
 
 
-def test_the_server_stops_at_once_with_browsers_listening_and_says_that_it_ended(mine: Mine) -> None:
+def test_the_server_stops_at_once_with_browsers_listening_and_says_that_it_ended(tmp_path: Path) -> None:
+    mine = open_mine(tmp_path)
     began = utc_now()
     with Running(mine) as running, browser(running) as client, listening(client) as stream:
         next(stream)
@@ -230,6 +231,7 @@ def test_the_server_stops_at_once_with_browsers_listening_and_says_that_it_ended
         assert list(stream) is not None
     [beat] = stages_since(mine.engine, MINE, began - timedelta(seconds=5))
     assert beat.ended
+    mine.close()
 
 
 def test_a_change_in_another_mine_is_not_told(mine: Mine, running: Running) -> None:

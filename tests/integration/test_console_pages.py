@@ -479,6 +479,17 @@ def test_the_list_of_clauses_shows_the_newest_versions_of_each_code(mine: Mine, 
     assert client.get("/clauses?code=nonsense").status_code == 200
 
 
+def test_the_search_box_finds_clauses_by_what_they_say(mine: Mine, client: TestClient) -> None:
+    for query, title in (("walking or riding on a conveyor belt", "Belts and persons"), ("入井人员 安全帽", "Helmets")):
+        page = client.get("/clauses", params={"q": query}).text
+        first = re.search(r'<tbody>.*?<a href="/clauses/[^"]+">([^<]+)', page, re.DOTALL)
+        assert first is not None
+        assert first[1] == title
+        assert "Found by words and meaning" in page
+    assert "No clause applies." in client.get("/clauses", params={"q": "<b>zzz qqq xxx</b>"}).text
+    del mine
+
+
 def test_the_wall_shows_each_camera_with_its_latest_evidence_and_health(mine: Mine, client: TestClient) -> None:
     mine.raise_risk("smoke", age=90)
     store_health(mine.engine, [
