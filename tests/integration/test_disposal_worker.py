@@ -22,13 +22,16 @@ from disposal.policy import activate_for_demo
 from disposal.settings import DisposalSettings, DrafterSettings, EndpointSettings
 from disposal.summary import summary
 from disposal.worker import run_disposal
-from rules.settings import RulesSettings
+from rules.settings import MatcherSettings, RulesSettings
 from stream.database import open_database, reading
 from stream.log import Log, open_log
 from stream.messages import Risk, encode, utc_now
 from stream.settings import LogSettings
 from tests.unit.disposal_endpoint import endpoint
 from tests.unit.disposal_world import MINE, furnish, later, risk, well
+
+WORDS_ALONE = RulesSettings(matcher=MatcherSettings(model="none"))
+"""The matcher without its language model, which takes seconds to load and has no part in what is tested here."""
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def stage(database_url: str, log: LogSettings, settings: DisposalSettings | None
             run_disposal(
                 stop,
                 settings=settings or DisposalSettings(),
-                rules_settings=RulesSettings(),
+                rules_settings=WORDS_ALONE,
                 log_settings=log,
                 database_url=database_url,
                 evidence_url="file:///nowhere",
@@ -144,7 +147,7 @@ def _stage_process(database_url: str, log: LogSettings) -> None:
     run_disposal(
         threading.Event(),
         settings=DisposalSettings(lease_seconds=1.5, drafter=DrafterSettings(seconds=1)),
-        rules_settings=RulesSettings(),
+        rules_settings=WORDS_ALONE,
         log_settings=log,
         database_url=database_url,
         evidence_url="file:///nowhere",
@@ -152,6 +155,7 @@ def _stage_process(database_url: str, log: LogSettings) -> None:
     )
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_loses_nothing_and_doubles_nothing(database: str, log_settings: LogSettings) -> None:
     engine, log = open_database(database), open_log(log_settings)
     activate_for_demo(engine, MINE)
