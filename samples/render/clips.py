@@ -108,34 +108,34 @@ def walk(worker: Worker, way: Way, seconds: float, **more: float) -> list[Moving
 
 
 MINER = Worker()
-FITTER = Worker(helmet="white", height=1.82)
-BARE = Worker(helmet=None, height=1.79, skin=(0.84, 0.61, 0.49))
-BARE_TOO = Worker(helmet=None, height=1.74)
+BARE = Worker(helmet=None, height=1.74)
 
 
 def in_the_roadway(seconds: float) -> list[Moving]:
-    """A worker without a helmet comes through, then one with a helmet; then nobody."""
-    bare = walk(BARE_TOO, [(0.5, 0.9, 8.0, 0), (7.5, 0.5, 2.9, 0), (8.8, 0.45, 1.2, 0)], seconds)
-    helmeted = walk(MINER, [(5.0, 0.0, 11.0, 0), (11.5, 0.8, 2.6, 0), (12.3, 0.9, 1.2, 0)], seconds)
+    """A worker without a helmet comes, waits and goes; then one with a helmet; then nobody."""
+    bare = walk(BARE, [(0.5, 0.8, 10.5, 0), (3.0, 0.35, 7.6, 0)], seconds)
+    bare += walk(BARE, [(3.0, 0.35, 7.6, 0), (7.0, 0.35, 7.6, 0)], seconds, facing=178.0)
+    bare += walk(BARE, [(7.0, 0.35, 7.6, 0), (8.6, 0.5, 5.2, 0), (9.6, 0.5, 3.4, 0)], seconds)
+    helmeted = walk(MINER, [(7.5, 0.0, 12.0, 0), (12.0, 0.4, 6.0, 0), (13.6, 0.5, 3.4, 0)], seconds)
     return bare + helmeted
 
 
 def at_the_belt(seconds: float) -> list[Moving]:
-    """A worker without a helmet steps up to the running belt, works at it, and leaves."""
-    worker = walk(BARE, [(1.0, 1.2, 8.0, 0), (3.0, 0.0, 5.2, 0)], seconds)
-    worker += walk(BARE, [(3.0, 0.0, 5.2, 0), (7.0, 0.0, 5.2, 0)], seconds, facing=205.0, bend=14.0, reach=0.5)
-    worker += walk(BARE, [(7.0, 0.0, 5.2, 0), (8.2, 1.2, 4.4, 0), (10.0, 1.35, 2.4, 0), (10.8, 1.4, 1.4, 0)], seconds)
+    """A worker steps up to the running belt, works at it, and leaves."""
+    worker = walk(MINER, [(1.0, 1.2, 8.0, 0), (3.0, 0.0, 5.4, 0)], seconds)
+    worker += walk(MINER, [(3.0, 0.0, 5.4, 0), (7.0, 0.0, 5.4, 0)], seconds, facing=195.0, bend=8.0, reach=0.4)
+    worker += walk(MINER, [(7.0, 0.0, 5.4, 0), (8.2, 1.2, 4.6, 0), (10.0, 1.35, 2.4, 0), (10.8, 1.4, 1.4, 0)], seconds)
     return [Belt(BELT_X, 1.6 * seconds), *worker]
 
 
 def over_the_belt(seconds: float) -> list[Moving]:
-    """A fitter climbs on the running belt's frame, stands over the belt, and climbs down again."""
+    """A worker climbs on the running belt's frame, stands over the belt, and climbs down again."""
     on = BELT_X + 0.1
     way = [
-        *[(1.0, 1.3, 8.0, 0.0), (3.0, -0.1, 6.2, 0.0), (3.8, on, 6.0, 0.95), (7.0, on, 6.0, 0.95)],
-        *[(7.8, 0.0, 5.6, 0.0), (10.0, 1.2, 2.6, 0.0), (10.7, 1.3, 1.4, 0.0)],
+        *[(1.0, 1.3, 8.0, 0.0), (3.0, -0.1, 5.6, 0.0), (3.8, on, 5.3, 0.95), (7.0, on, 5.3, 0.95)],
+        *[(7.8, 0.0, 5.0, 0.0), (10.0, 1.2, 2.6, 0.0), (10.7, 1.3, 1.4, 0.0)],
     ]
-    return [Belt(BELT_X, 1.6 * seconds), *walk(FITTER, way, seconds)]
+    return [Belt(BELT_X, 1.6 * seconds), *walk(MINER, way, seconds)]
 
 
 def on_the_track(seconds: float) -> list[Moving]:
@@ -167,10 +167,11 @@ def nobody(_seconds: float) -> list[Moving]:
 
 
 OVER_THE_ROADWAY = Camera((0.3, 2.55, 0.0), (0.1, 1.15, 6.0))
+ALONG_THE_ROADWAY = Camera((0.3, 2.2, 0.0), (0.3, 1.0, 8.0), 38.0)
 OVER_THE_BELT = Camera((0.9, 2.6, 0.6), (-0.6, 0.95, 6.4))
 
 CLIPS: tuple[Clip, ...] = (
-    Clip("roadway", 18, OVER_THE_ROADWAY, plain_roadway, in_the_roadway),
+    Clip("roadway", 20, ALONG_THE_ROADWAY, plain_roadway, in_the_roadway),
     Clip("belt-tail", 17, OVER_THE_BELT, belt_roadway, at_the_belt),
     Clip("belt-crossing", 17, OVER_THE_BELT, belt_roadway, over_the_belt),
     Clip("haulage", 17, OVER_THE_ROADWAY, track_roadway, on_the_track),

@@ -123,7 +123,14 @@ class Figure:
         paint.set((names == "head") & brows, self.worker.hair)
         paint.set((names == "head") & mouth, tuple(0.55 * c for c in self.worker.skin))
         paint.tint((names == "head") & (up < -0.075), (0.78, 0.76, 0.76))
-        paint.set(names == "hair", self.worker.hair, gloss=0.10)
+        paint.set(names == "hair", self.worker.hair)
+        self._strands(local, (names == "hair") | ((names == "head") & (up > hairline)), paint)
+
+    def _strands(self, local: Array, hair: Array, paint: Paint) -> None:
+        x, y, z = (local * 180).T
+        strands = np.sin(1.3 * x + np.sin(0.9 * y)) * np.sin(1.1 * y + z) * np.sin(1.2 * z + 0.5 * x)
+        paint.colour[hair] *= np.clip(1.3 + 1.2 * strands[hair], 0.5, 3)[:, None]
+        paint.gloss[hair] = 0
 
     def _gear(self, points: Array, names: Array, paint: Paint) -> None:
         shell = HELMETS[self.worker.helmet or "yellow"]

@@ -148,9 +148,9 @@ def covered(start: float, end: float) -> Callable[[Array, float], Array]:
             return light
         height, width = light.shape[:2]
         edge = int(height * down)
-        cloth = 0.006 + 0.002 * cv2.resize(weave, (width, height))
+        cloth = 0.0016 + 0.0005 * cv2.resize(weave, (width, height))
         result = light.copy()
-        result[:edge] = np.clip(cloth[:edge], 0.001, 1)[..., None]
+        result[:edge] = np.clip(cloth[:edge], 0.0004, 1)[..., None]
         return result
 
     return weather
