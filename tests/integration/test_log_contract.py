@@ -1,22 +1,26 @@
 """What every log promises, held against each of them: the embedded one and a real Apache Kafka."""
 
+import gc
+import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from stream.broker import LocalBroker
 from stream.errors import ConfigurationError, LogError, LogFencedError
 from stream.log import MESSAGE_BYTES, TOPICS, Consumer, Log, Position, Record, Topic, open_log
 from stream.settings import LogSettings
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 KEYS = [f"mine/camera-{n}" for n in range(8)]
 
 
@@ -303,6 +307,58 @@ def test_what_was_acknowledged_survives_a_kill_of_the_writer(
         assert time.monotonic() < deadline
         found += [int(r.value) for r in consumer.poll(100, 0.2)]
     assert len(found) == len(set(found))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # kafka-python's, one for each vain attempt
+def test_a_broker_that_is_killed_and_started_loses_nothing(
+    own_kafka: LocalBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="kafka")  # its records would hold on to the sockets
+    with ExitStack() as opened:
+        kill_in_the_middle(own_kafka, opened)
+    gc.collect()  # while the filter above holds
+
+
+def kill_in_the_middle(own_kafka: LocalBroker, opened: ExitStack) -> None:
+    log = open_log(LogSettings(url=f"kafka://{own_kafka.address}"))
+    opened.callback(log.close)
+    acknowledged: list[int] = []
+    enough = threading.Event()
+
+    def append() -> None:
+        for number in range(100_000):
+            if enough.is_set():
+                return
+            log.append("frames", KEYS[0], str(number).encode())
+            sent.append(number)
+            with suppress(LogError):
+                log.append("risks", KEYS[0], str(number).encode())
+                acknowledged.append(number)
+
+    sent: list[int] = []
+    writer = threading.Thread(target=append)
+    writer.start()
+    eventually(lambda: len(acknowledged) > 20)
+    own_kafka.kill()
+    own_kafka.start()
+    before = len(acknowledged)
+    eventually(lambda: len(acknowledged) > before + 20)
+    enough.set()
+    writer.join()
+    log.flush()
+    consumer = log.subscribe("readers", ["risks", "frames"])
+    opened.callback(consumer.close)
+    found: dict[str, list[int]] = {"risks": [], "frames": []}
+    deadline = time.monotonic() + PATIENCE
+    while not set(acknowledged) <= set(found["risks"]) or not set(sent) <= set(found["frames"]):
+        assert time.monotonic() < deadline
+        for record in consumer.poll(100, 0.2):
+            found[record.position.topic].append(int(record.value))
+    kept: list[int] = []
+    for number in found["frames"]:
+        if not kept or number > kept[-1]:
+            kept.append(number)
+    assert kept == sent, "what was sent again stands behind what it repeats: its reader can tell"
 
 
 def test_another_scheme_is_refused() -> None:
