@@ -42,7 +42,8 @@ def verify(
     context: typer.Context,
     *,
     heads: Annotated[
-        Path | None, typer.Option("--heads", help="File of exported heads to hold the chain against.")
+        Path | None,
+        typer.Option("--heads", help="File of exported heads to hold the chain against; else the configured one."),
     ] = None,
     config: Config = None,
     data: Data = DATA,
@@ -53,7 +54,8 @@ def verify(
 
     settings = settings_at_hand(context, config, data)
     installation = at_hand(settings, data)
-    head = audit.read_head(settings.mine, heads) if heads else None
+    exported = heads or settings.disposal.audit.heads
+    head = audit.read_head(settings.mine, exported) if exported and exported.exists() else None
     found = audit.verify(installation.engine, settings.mine, head)
     show({"whole": found.whole, "lines": found.lines, "broken": found.broken, "reason": found.reason}, as_json=as_json)
     if not found.whole:

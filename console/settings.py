@@ -96,10 +96,17 @@ def placed(settings: Settings, base: Path, data: Path) -> Settings:
             "log": settings.log.model_copy(update={"folder": data / "log"}),
             "database": DatabaseSettings(url=settings.database.url or f"sqlite:///{data / 'minewatch.db'}"),
             "evidence": EvidenceSettings(url=settings.evidence.url or (data / "evidence").as_uri()),
+            "disposal": _with_heads(settings.disposal, data),
             "cameras": tuple(c.model_copy(update={"url": _located(c.url, base)}) for c in settings.cameras),
             "sensors": tuple(s.model_copy(update={"url": _located(s.url, base)}) for s in settings.sensors),
         }
     )
+
+
+def _with_heads(disposal: DisposalSettings, data: Path) -> DisposalSettings:
+    """Export the audit chain's head somewhere in any case; on another machine's share it is worth more."""
+    heads = disposal.audit.heads or data / "audit-heads.jsonl"
+    return disposal.model_copy(update={"audit": disposal.audit.model_copy(update={"heads": heads})})
 
 
 def first_fault(error: ValidationError) -> str:

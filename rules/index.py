@@ -21,7 +21,8 @@ LANGUAGES = ("zh", "en")
 INLINE = 16
 """So few new texts are embedded at once, where the models are loaded; else all that happens in the background, while
 search goes on by words alone."""
-_BATCH = 64
+_BATCH = 16
+"""Texts between two looks at whether the process wants to end."""
 _THREAD = "embedding"
 _logger = structlog.get_logger()
 
@@ -92,7 +93,8 @@ class Index:
         if few and all(embedder.loaded for embedder in self._embedders.values()):
             self._embed(missing)
         elif self.provisions:
-            threading.Thread(target=self._embed, args=(missing,), name=_THREAD, daemon=True).start()
+            # No daemon: a thread that is inside the model while the interpreter goes away brings the process down.
+            threading.Thread(target=self._embed, args=(missing,), name=_THREAD).start()
         else:
             self._done.set()
 
@@ -108,6 +110,8 @@ class Index:
             for language, embedder in self._embedders.items():
                 texts = missing[language]
                 for start in range(0, len(texts), _BATCH):
+                    if not threading.main_thread().is_alive():
+                        return
                     store(self._engine, embedder, texts[start : start + _BATCH])
                 if any(self._passages[language]):
                     embedder.load()

@@ -51,7 +51,9 @@ def test_sources_count_from_the_configuration_and_stores_from_the_data_folder(tm
 
 
 def test_variables_go_over_the_file(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, SITE), {"MINEWATCH_LOG__URL": "kafka://broker:9092", "MINEWATCH_MINE": "south"}, tmp_path)
+    settings = load(
+        written(tmp_path, SITE), {"MINEWATCH_LOG__URL": "kafka://broker:9092", "MINEWATCH_MINE": "south"}, tmp_path
+    )
     assert settings.log.url == "kafka://broker:9092"
     assert settings.mine == "south"
 
@@ -74,7 +76,10 @@ def test_settings_cannot_change_after_they_were_read(tmp_path: Path) -> None:
         (('mine = "north"', 'mine = "north"\ncolour = "red"'), "there is no setting 'colour'"),
         (("[0.9, 0.9]", "[0.9, 1.9]"), "zone z-1 of camera cam-1 has the point (0.9, 1.9) outside the picture"),
         ((", [0.9, 0.9]]", "]"), "zone z-1 of camera cam-1 has 2 points"),
-        (("[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]", "[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"), "zone z-1 of camera cam-1 crosses itself"),
+        (
+            ("[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]", "[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"),
+            "zone z-1 of camera cam-1 crosses itself",
+        ),
         (('place = "belt"', 'place = "attic"'), "'attic', which is not listed"),
         (('camera = "cam-1"', 'camera = "cam-9"'), "zone z-1 belongs to camera 'cam-9', which is not listed"),
         (('purpose = "restricted"', 'purpose = "secret"'), "purpose"),
