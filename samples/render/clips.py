@@ -133,9 +133,9 @@ def over_the_belt(seconds: float) -> list[Moving]:
     on = BELT_X + 0.1
     way = [
         *[(1.0, 1.3, 8.0, 0.0), (3.0, -0.1, 5.6, 0.0), (3.8, on, 5.3, 0.95), (7.0, on, 5.3, 0.95)],
-        *[(7.8, 0.0, 5.0, 0.0), (10.0, 1.2, 2.6, 0.0), (10.7, 1.3, 1.4, 0.0)],
+        *[(7.8, 0.0, 5.0, 0.0), (10.0, 0.9, 2.6, 0.0), (10.7, 0.9, 1.4, 0.0)],
     ]
-    return [Belt(BELT_X, 1.6 * seconds), *walk(MINER, way, seconds)]
+    return [Belt(BELT_X, 1.6 * seconds), *walk(MINER, way, seconds, facing=165.0)]
 
 
 def on_the_track(seconds: float) -> list[Moving]:
@@ -169,11 +169,12 @@ def nobody(_seconds: float) -> list[Moving]:
 OVER_THE_ROADWAY = Camera((0.3, 2.55, 0.0), (0.1, 1.15, 6.0))
 ALONG_THE_ROADWAY = Camera((0.3, 2.2, 0.0), (0.3, 1.0, 8.0), 38.0)
 OVER_THE_BELT = Camera((0.9, 2.6, 0.6), (-0.6, 0.95, 6.4))
+ACROSS_THE_BELT = Camera((0.4, 2.7, 0.2), (-0.7, 1.75, 6.4), 50.0)
 
 CLIPS: tuple[Clip, ...] = (
     Clip("roadway", 20, ALONG_THE_ROADWAY, plain_roadway, in_the_roadway),
     Clip("belt-tail", 17, OVER_THE_BELT, belt_roadway, at_the_belt),
-    Clip("belt-crossing", 17, OVER_THE_BELT, belt_roadway, over_the_belt),
+    Clip("belt-crossing", 17, ACROSS_THE_BELT, belt_roadway, over_the_belt),
     Clip("haulage", 17, OVER_THE_ROADWAY, track_roadway, on_the_track),
     Clip("belt-head", 24, OVER_THE_BELT, belt_roadway, off_its_rollers),
     Clip("smoke", 14, OVER_THE_BELT, belt_roadway, smoke_at_the_belt, smoky(3.0, 12.0)),
