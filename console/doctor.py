@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from console import schema
+from console.installation import is_known
 from console.settings import Settings
 from console.sources import faults
 from stream.database import open_database
@@ -28,22 +31,31 @@ class Finding(NamedTuple):
 
 
 def examine(settings: Settings, data: Path) -> list[Finding]:
-    """Look at everything that a run would need; nothing is changed but that an empty data folder is made."""
+    """Look at everything that a run would need; nothing is changed."""
     return [
         *_look("disk", lambda: _disk(data)),
-        *_look("database", lambda: _database(settings)),
-        *_look("log", lambda: _log(settings)),
+        *_stores(settings, data),
         *_look("weights", lambda: _weights(settings)),
-        *_look("code book", lambda: _code_book(settings)),
         *_look("language model", lambda: _models(settings)),
         *_sources(settings),
+    ]
+
+
+def _stores(settings: Settings, data: Path) -> list[Finding]:
+    """Log, database and what is in it; a site that was never started has none of them yet, and gets none by looking."""
+    if not is_known(data):
+        return [Finding("site", True, f"Nothing was started in {data} yet: the first 'minewatch run' sets it up.")]
+    return [
+        *_look("database", lambda: _database(settings)),
+        *_look("log", lambda: _log(settings)),
+        *_look("code book", lambda: _code_book(settings)),
     ]
 
 
 def _look(subject: str, check: Callable[[], str]) -> Iterator[Finding]:
     try:
         yield Finding(subject, True, check())
-    except (MinewatchError, OSError) as error:
+    except (MinewatchError, OSError, SQLAlchemyError) as error:
         yield Finding(subject, False, str(error))
 
 

@@ -39,8 +39,8 @@ class Answer:
 
     @property
     def line(self) -> str:
-        """The one line on stderr that says what is wrong."""
-        lines = self.err.strip().splitlines()
+        """The one line that says what is wrong; structured logs, which go to stderr as well, are none."""
+        lines = [line for line in self.err.strip().splitlines() if not line.startswith("{")]
         assert len(lines) == 1, f"a refusal should be one line: {self.err!r}"
         return lines[0]
 
