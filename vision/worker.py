@@ -65,7 +65,9 @@ class VisionStage:
         heartbeat: Heartbeat,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.batch = 2 * settings.batch
+        # More than the detector takes at once: a partition of many cameras must not fall behind one of few, and what is
+        # too old to matter is passed over as fast as it is read.
+        self.batch = 8 * settings.batch
         self._settings = settings
         self._heartbeat = heartbeat
         self._clock = clock
