@@ -139,11 +139,11 @@ def smoky(start: float, thick: float) -> Callable[[Array, float], Array]:
 
 
 def covered(start: float, end: float) -> Callable[[Array, float], Array]:
-    """A cloth that is drawn over the lens from above at second ``start`` and taken off at ``end``."""
+    """A cloth that falls over the lens at second ``start`` and is taken off at ``end``."""
     weave = cv2.GaussianBlur(noise(41, 512, 0.9), (0, 0), 3)
 
     def weather(light: Array, seconds: float) -> Array:
-        down = float(np.clip((seconds - start) / 0.5, 0, 1) - np.clip((seconds - end) / 0.5, 0, 1))
+        down = float(np.clip((seconds - start) / 0.1, 0, 1) - np.clip((seconds - end) / 0.1, 0, 1))
         if down <= 0:
             return light
         height, width = light.shape[:2]
