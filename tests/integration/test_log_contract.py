@@ -255,9 +255,9 @@ def _consume_until_killed(settings: LogSettings, group: str, started: Event) -> 
             started.set()
 
 
-def test_a_killed_member_is_replaced_within_five_seconds(settings: LogSettings, log: Log, opened: ExitStack) -> None:
-    if settings.url != "embedded:":
-        pytest.skip("a broker takes its session timeout; the promise is the embedded log's")
+def test_a_killed_member_is_replaced(settings: LogSettings, log: Log, opened: ExitStack) -> None:
+    # A broker waits for its session timeout first; five seconds are the embedded log's promise.
+    bound = 5 if settings.url == "embedded:" else PATIENCE
     fill(log, "risks", 5)
     context = multiprocessing.get_context("spawn")
     started = context.Event()
@@ -271,7 +271,7 @@ def test_a_killed_member_is_replaced_within_five_seconds(settings: LogSettings, 
     killed = time.monotonic()
     member.join()
     assert len({r.position for r in collect(other, 40)}) == 40
-    assert time.monotonic() - killed < 5
+    assert time.monotonic() - killed < bound
 
 
 def _append_until_killed(settings: LogSettings, started: Event, written: str) -> None:
