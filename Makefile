@@ -45,7 +45,7 @@ test-unit: setup-test ## run the tests that need no server
 .PHONY: lint
 lint: setup-test ## check style, types and who imports whom
 	@echo "Checking style, types and imports"
-	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff check --quiet --no-cache $(SOURCES)
 	@$(BIN)/ruff format --quiet --check $(SOURCES) \
 		|| { echo "Run '$(BIN)/ruff format $(SOURCES)' and commit what it changes." >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary

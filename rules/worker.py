@@ -8,7 +8,6 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Engine
 from sqlmodel import select
-from stream.readings import store_readings
 
 from rules.clause import change_counter, in_force, limits_in_force
 from rules.episode import (
@@ -30,6 +29,7 @@ from stream.errors import PoisonError
 from stream.heartbeat import Heartbeat
 from stream.log import Consumer, Log, Position, Record, Topic, open_log
 from stream.messages import Reading, Risk, encode, utc_now
+from stream.readings import store_readings
 from stream.settings import LogSettings
 from stream.site import Sensor, load_site
 from stream.worker import Item, Worker, put_aside
