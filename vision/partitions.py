@@ -26,6 +26,7 @@ class Partitions:
         self._states: dict[Partition, dict[str, CameraState]] = {}
         self._offsets: dict[Partition, int] = {}
         self._changed: set[Partition] = set()
+        self._saved: set[Partition] = set()
         self._saved_at = time.monotonic()
 
     def hold(self, consumer: Consumer, partitions: frozenset[Partition]) -> None:
@@ -37,10 +38,12 @@ class Partitions:
             del self._states[gone]
             self._offsets.pop(gone, None)
             self._changed.discard(gone)
+            self._saved.discard(gone)
         for partition in partitions - self._states.keys():
             self._states[partition] = {}
             loaded = load_checkpoint(self._engine, self._stage, *partition)
             if loaded is not None:
+                self._saved.add(partition)
                 consumer.seek(self._restored(partition, *loaded))
 
     def state(self, position: Position, camera: str) -> CameraState:
@@ -68,8 +71,13 @@ class Partitions:
             self._changed.add(partition)
 
     def save(self, *, now: bool) -> None:
-        """Write a checkpoint of what changed, when the last one is old enough or ``now``."""
-        if not self._changed or (not now and time.monotonic() - self._saved_at < CHECKPOINT_SECONDS):
+        """Write a checkpoint of what changed, when the last one is old enough or ``now``.
+
+        A partition's first checkpoint is written at once: without one a new start would go on from the committed offset
+        and know nothing of what came before it.
+        """
+        due = now or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS or not self._changed <= self._saved
+        if not self._changed or not due:
             return
         entries = [
             (Position(*partition, self._offsets[partition]), dump(self._states[partition]))
@@ -77,6 +85,7 @@ class Partitions:
             if partition in self._states and partition in self._offsets
         ]
         save_checkpoints(self._engine, self._stage, entries)
+        self._saved |= self._changed
         self._changed.clear()
         self._saved_at = time.monotonic()
 
