@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -45,12 +45,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Source:
-    """A set in YOLO's layout, how its classes are renamed (an empty name drops one), and how often it is shown."""
+    """A set in YOLO's layout, how its classes are renamed (an empty name drops one), and how often it is shown.
+
+    ``taller`` stretches the boxes of a class (by its new name) downwards by a factor, where a set boxes the hat or the
+    hair alone and the others the whole head.
+    """
 
     data_yaml: Path
     class_map: Mapping[str, str]
     seen: Seen | None = None
     times: int = 1
+    taller: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_set(data_yaml: Path, split: str = "val") -> tuple[list[str], list[Path]]:
@@ -88,6 +93,16 @@ def with_seen(examples: Iterable[Example], seen: Seen) -> list[tuple[Example, bo
     rows = (json.loads(line) for line in seen.file.read_text(encoding="utf-8").splitlines() if line.strip())
     found = {row["picture"]: row["boxes"] for row in rows}
     return [_completed(example, found.get(example.picture.name, []), seen) for example in examples]
+
+
+def stretched(example: Example, taller: Mapping[str, float]) -> Example:
+    """The example with the boxes of some classes grown downwards, no further than the picture's lower edge."""
+    boxes = []
+    for name, (centre_x, centre_y, width, height) in example.boxes:
+        top = centre_y - height / 2
+        tall = min(height * taller.get(name, 1.0), max(height, 1.0 - top))
+        boxes.append((name, (centre_x, top + tall / 2, width, tall)))
+    return Example(example.picture, tuple(boxes))
 
 
 def scenes(pictures: Sequence[Path]) -> list[int]:
@@ -137,7 +152,7 @@ def mix(sources: Sequence[Source], labels: Sequence[str], folder: Path, *, share
     """Write one set out of several under ``folder`` (pictures as links), split by scene; answers its data.yaml."""
     fit: list[tuple[Example, bool, int]] = []
     for source in sources:
-        examples = read_examples(source.data_yaml, source.class_map)
+        examples = [stretched(one, source.taller) for one in read_examples(source.data_yaml, source.class_map)]
         judged = with_seen(examples, source.seen) if source.seen else [(example, True) for example in examples]
         fit += [(example, usable, source.times) for example, usable in judged]
     scene_of = scenes([example.picture for example, _, _ in fit])
