@@ -12,7 +12,17 @@ from stream.errors import ConfigurationError
 
 Grade = Literal["general", "major"]
 Priority = Literal["critical", "high", "medium", "low"]
-Purpose = Literal["helmet-required", "vest-required", "restricted", "conveyor", "haulage-track", "belt-edge", "watched"]
+Purpose = Literal[
+    "helmet-required",
+    "vest-required",
+    "restricted",
+    "conveyor",
+    "haulage-track",
+    "belt-edge",
+    "watched",
+    "no-lone-work",
+    "occupancy-limit",
+]
 PURPOSES: tuple[Purpose, ...] = (
     "helmet-required",
     "vest-required",
@@ -21,6 +31,8 @@ PURPOSES: tuple[Purpose, ...] = (
     "haulage-track",
     "belt-edge",
     "watched",
+    "no-lone-work",
+    "occupancy-limit",
 )
 
 
@@ -148,10 +160,18 @@ RISK_TYPES: dict[str, RiskType] = {
             "general",
             "medium",
             "ppe",
+            purposes=("no-lone-work",),
             confirmation=Confirmation(on_delay=60.0),
         ),
         _seen(
-            "crowding", "人员聚集超限", "Too many persons in one place", "general", "medium", "ppe", confirmation=_SLOW
+            "crowding",
+            "人员聚集超限",
+            "Too many persons in one place",
+            "general",
+            "medium",
+            "ppe",
+            purposes=("occupancy-limit",),
+            confirmation=_SLOW,
         ),
         _seen(
             "missing-guard", "设备缺少防护罩", "Equipment not guarded", "general", "high", "guard", confirmation=_SLOW

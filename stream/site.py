@@ -117,12 +117,16 @@ class Sensor(Section):
 
 
 class Zone(Section):
-    """A polygon on one camera's picture, in relative coordinates (0..1), with its purpose."""
+    """A polygon on one camera's picture, in relative coordinates (0..1), with its purpose.
+
+    ``most_persons`` says how many may be in it at once where the purpose is ``occupancy-limit``.
+    """
 
     id: str = Identity
     camera: str
     purpose: Purpose
     polygon: tuple[tuple[float, float], ...]
+    most_persons: int | None = Setting(None, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -134,6 +138,8 @@ class Zone(Section):
                 raise ValueError(f"{where} has the point ({x}, {y}) outside the picture: coordinates run from 0 to 1")
         if _crosses_itself(self.polygon):
             raise ValueError(f"{where} crosses itself: list its points in order around it")
+        if (self.purpose == "occupancy-limit") != (self.most_persons is not None):
+            raise ValueError(f"{where}: most_persons belongs to the purpose occupancy-limit, and only to it")
         return self
 
 

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.errors import DatasetError
+
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
@@ -19,13 +21,17 @@ Colour = tuple[int, int, int]
 def draw_distractors(backgrounds: Sequence[Path], count: int, folder: Path, *, seed: int = 7) -> list[Path]:
     """Write ``count`` pictures with distractors under ``folder`` and answer their paths.
 
-    ``backgrounds`` are pictures without people; the same seed draws the same pictures.
+    ``backgrounds`` are pictures without people; the same seed draws the same pictures. Raises DatasetError for one that
+    cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)  # noqa: S311 - drawing, no secret
     made = []
     for number in range(count):
-        picture = cv2.imread(str(rng.choice(backgrounds)))
+        background = rng.choice(backgrounds)
+        picture = cv2.imread(str(background))
+        if picture is None:
+            raise DatasetError(f"{background} is no picture that can be read: name others as backgrounds.")
         for column in _columns(rng, picture.shape[1]):
             _stand(picture, column, rng)
         path = folder / f"distractor{number:04}.jpg"
@@ -90,7 +96,8 @@ def _weathered(picture: Picture, rng: random.Random) -> Picture:
     """Soften and grain the picture, so that a drawn edge is no mark of a drawn thing."""
     soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
     grain = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(1, 9), soft.shape)
-    return np.clip(soft + grain, 0, 255).astype(np.uint8)
+    grainy: Picture = np.clip(soft + grain, 0, 255).astype(np.uint8)
+    return grainy
 
 
 def _colour(rng: random.Random) -> Colour:

@@ -61,6 +61,8 @@ _PERSONS: dict[Purpose, str] = {
     "haulage-track": "person-on-track",
 }
 
+_COUNTED: dict[Purpose, str] = {"no-lone-work": "person-alone", "occupancy-limit": "crowding"}
+
 _EQUIPMENT: dict[Purpose, tuple[str, str, str]] = {
     "helmet-required": ("no-helmet", NO_HELMET, HELMET),
     "vest-required": ("no-vest", NO_VEST, VEST),
@@ -68,7 +70,7 @@ _EQUIPMENT: dict[Purpose, tuple[str, str, str]] = {
 
 _NEEDS: dict[str, tuple[frozenset[str], ...]] = {
     **{risk_type: (frozenset({label}),) for risk_type, label in _WHOLE_PICTURE.items()},
-    **{risk_type: (frozenset({PERSON, HELMET, NO_HELMET}),) for risk_type in _PERSONS.values()},
+    **{risk_type: (frozenset({PERSON, HELMET, NO_HELMET}),) for risk_type in (*_PERSONS.values(), *_COUNTED.values())},
     **{risk_type: (frozenset({missing}),) for risk_type, missing, _ in _EQUIPMENT.values()},
     "vehicle-near-person": (frozenset({VEHICLE}), frozenset({PERSON})),
 }
@@ -106,9 +108,12 @@ def evaluate(zones: Sequence[ZoneMap], detections: Sequence[Detection]) -> Evalu
     for zone in zones:
         inside = persons_in(zone, detections)
         everyone[zone.zone.id] = len(inside)
+        vanishable = not all(zone.one_step_out(d) for d in inside)
         if zone.zone.purpose in _PERSONS:
-            vanishable = not all(zone.one_step_out(d) for d in inside)
             _add(supports, Key(_PERSONS[zone.zone.purpose], zone.zone.id), inside, vanishable=vanishable)
+        if zone.zone.purpose in _COUNTED and (confidence := _wrong_number(zone, inside)):
+            key = Key(_COUNTED[zone.zone.purpose], zone.zone.id)
+            supports[key] = Support(confidence, inside, vanishable)
         if zone.zone.purpose in _EQUIPMENT:
             risk_type, missing, worn = _EQUIPMENT[zone.zone.purpose]
             key = Key(risk_type, zone.zone.id)
@@ -136,6 +141,17 @@ def _worn_by(zone: ZoneMap, detections: Sequence[Detection], label: str) -> tupl
     if label in (HELMET, NO_HELMET):
         return heads_in(zone, detections, label)
     return tuple(d for d in detections if d.label == label and zone.holds_centre(d.box))
+
+
+def _wrong_number(zone: ZoneMap, inside: Sequence[Detection]) -> float:
+    """How surely too few or too many persons are in the zone; 0 where their number is right.
+
+    More than N are there as surely as the (N+1)-th surest of them is.
+    """
+    if zone.zone.purpose == "no-lone-work":
+        return inside[0].confidence if len(inside) == 1 else 0.0
+    most = zone.zone.most_persons or 0
+    return sorted((d.confidence for d in inside), reverse=True)[most] if len(inside) > most else 0.0
 
 
 def _undecided(inside: Sequence[Detection], worn: Sequence[Detection]) -> bool:

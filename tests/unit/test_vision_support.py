@@ -44,6 +44,44 @@ def test_a_zones_purpose_says_what_is_a_risk_in_it(
     assert set(supports) == {Key(t, purpose) for t in supported}
 
 
+def standing(*confidences: float) -> list[Detection]:
+    return [
+        Detection(label="person", confidence=c, box=(0.1 + 0.2 * i, 0.3, 0.2 + 0.2 * i, 0.9))
+        for i, c in enumerate(confidences)
+    ]
+
+
+@pytest.mark.parametrize(("confidences", "supported"), [((), None), ((0.8,), 0.8), ((0.8, 0.5), None)])
+def test_nobody_works_alone_where_two_must_be(confidences: tuple[float, ...], supported: float | None) -> None:
+    supports = evaluate([zone("no-lone-work")], standing(*confidences)).supports
+    found = supports.get(Key("person-alone", "no-lone-work"))
+    assert (found.confidence if found else None) == supported
+
+
+@pytest.mark.parametrize(
+    ("confidences", "supported"),
+    [((), None), ((0.9, 0.8), None), ((0.9, 0.5, 0.8), 0.5), ((0.9, 0.5, 0.8, 0.7), 0.7)],
+)
+def test_a_limited_place_is_crowded_as_surely_as_the_first_one_too_many(
+    confidences: tuple[float, ...], supported: float | None
+) -> None:
+    limited = Zone(id="limited", camera="c", purpose="occupancy-limit", polygon=WHOLE, most_persons=2)
+    found = evaluate([ZoneMap(limited)], standing(*confidences)).supports.get(Key("crowding", "limited"))
+    assert (found.confidence if found else None) == supported
+    assert found is None or len(found.detections) == len(confidences)
+
+
+@pytest.mark.parametrize("most", [None, 0, -1])
+def test_a_limited_place_says_how_many_may_be_in_it(most: int | None) -> None:
+    with pytest.raises(ValueError, match="most_persons"):
+        Zone(id="limited", camera="c", purpose="occupancy-limit", polygon=WHOLE, most_persons=most)
+
+
+def test_no_other_place_has_a_number_of_persons() -> None:
+    with pytest.raises(ValueError, match="most_persons"):
+        Zone(id="limited", camera="c", purpose="watched", polygon=WHOLE, most_persons=3)
+
+
 @pytest.mark.parametrize(
     ("label", "risk_type"),
     [
@@ -126,5 +164,5 @@ def test_types_that_no_detector_sees_are_named() -> None:
 
 def test_every_type_for_detectors_can_be_seen_by_some_label_or_says_that_it_cannot() -> None:
     left = {t.id for t in unseen_types(LABELS)}
-    assert left == {"person-alone", "crowding"}
+    assert left == set()
     assert seen_types(LABELS) <= set(RISK_TYPES)
