@@ -92,12 +92,20 @@ def evaluate(
         ),
     ] = "",
     image_size: Annotated[int | None, typer.Option("--image-size", min=64)] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--mistakes", help="Draw the pictures with most mistakes into this JPEG file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a detector on labelled pictures."""
     from vision.evaluate import evaluate as score
+    from vision.mistakes import draw_sheet, find_mistakes
 
-    show(score(weights, data_yaml, class_map=class_map(renamed), image_size=image_size).as_dict(), as_json=as_json)
+    renames = class_map(renamed)
+    show(score(weights, data_yaml, class_map=renames, image_size=image_size).as_dict(), as_json=as_json)
+    if sheet is not None:
+        draw_sheet(find_mistakes(weights, data_yaml, class_map=renames, image_size=image_size), sheet)
+        err.print(f"Green: found, yellow: missed, red: seen where nothing is labelled. See {sheet}.")
 
 
 def class_map(text: str) -> dict[str, str]:

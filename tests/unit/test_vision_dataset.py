@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.dataset import (
+    Box,
     Example,
     Seen,
     Source,
@@ -20,6 +21,7 @@ from vision.dataset import (
     read_examples,
     read_set,
     scenes,
+    stretched,
     with_seen,
     write_example,
 )
@@ -206,3 +208,17 @@ def test_overlap_is_a_share_and_the_same_both_ways(one: tuple[float, ...], other
 def test_overlap_of_known_boxes() -> None:
     assert overlap((0.5, 0.5, 0.2, 0.2), (0.6, 0.5, 0.2, 0.2)) == pytest.approx(1 / 3)
     assert overlap((0.2, 0.2, 0.1, 0.1), (0.8, 0.8, 0.1, 0.1)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((0.5, 0.3, 0.2, 0.2), (0.5, 0.35, 0.2, 0.3)),
+        ((0.5, 0.9, 0.2, 0.2), (0.5, 0.9, 0.2, 0.2)),
+        ((0.5, 0.85, 0.2, 0.2), (0.5, 0.875, 0.2, 0.25)),
+    ],
+)
+def test_a_hat_grows_down_to_a_head_and_no_further_than_the_picture(box: Box, expected: Box) -> None:
+    grown = stretched(Example(Path("p.jpg"), (("helmet", box), ("person", box))), {"helmet": 1.5})
+    assert dict(grown.boxes)["helmet"] == pytest.approx(expected)
+    assert dict(grown.boxes)["person"] == pytest.approx(box)
