@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-BENCHES: Mapping[str, str] = {"stream": "stream.bench"}
+BENCHES: Mapping[str, str] = {"policy": "disposal.bench_policy", "stream": "stream.bench"}
 """Name -> the module whose ``measure(material, *, short)`` answers the figures; loaded when it is asked for."""
 SAMPLES = Path(__file__).parents[1] / "samples"
 

@@ -26,7 +26,7 @@ from disposal.due import BACK_OFF, Claim, Line, Move, Result, Standing, claim, f
 from disposal.notify import post
 from disposal.policy import PolicyVersion, in_force, may_close
 from disposal.request import stored
-from disposal.sampling import sampled
+from disposal.sampling import sampled, sampling_share, tally
 from disposal.settings import DisposalSettings
 from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling
 from rules.matcher import Match
@@ -234,7 +234,8 @@ def _close(session: Session, alert: Alert, row: Document, policy: PolicyVersion)
     alert.updated_at = now
     row.auto_closed_at = row.decided_at = row.closed_at = now
     row.decision, row.decided_by = "auto-close", policy.id
-    row.state = DocumentState.SAMPLED if sampled(row.id, policy.read().sample) else DocumentState.AUTO_CLOSED
+    share = sampling_share(tally(session, alert.mine, policy.id), policy.read())
+    row.state = DocumentState.SAMPLED if sampled(row.id, share) else DocumentState.AUTO_CLOSED
     post(session, alert.mine, "document", f"document/{row.id}", row.content, key=f"document/{row.id}")
 
 

@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 from disposal.alert import Alert
 from disposal.document import Document
 from disposal.errors import PolicyError
-from disposal.policy import activate_for_demo, in_force
-from disposal.sampling import Tally, exceeds, require_proven, review, sampled, tally, upper_bound
+from disposal.policy import SHIPPED, activate_for_demo, in_force
+from disposal.sampling import Tally, exceeds, require_proven, review, sampled, sampling_share, tally, upper_bound
 from stream.database import open_database, reading, writing
 from stream.messages import utc_now
 from tests.unit.disposal_world import MINE, furnish
@@ -40,12 +40,27 @@ def test_the_sample_is_the_same_every_time_and_has_its_share() -> None:
     assert all(sampled(n, 1.0) for n in names)
 
 
-def test_a_policy_is_proven_by_three_hundred_judgements_below_its_target() -> None:
-    require_proven(Tally(300, 0), 0.01)
-    with pytest.raises(PolicyError, match="not proven"):
-        require_proven(Tally(299, 0), 0.01)
-    with pytest.raises(PolicyError, match="not proven"):
-        require_proven(Tally(300, 1), 0.01)
+def test_a_policy_is_proven_below_its_target_with_room_for_two_more() -> None:
+    require_proven(Tally(628, 0), 0.01)
+    require_proven(Tally(300, 0), 0.05)
+    for found, target in ((Tally(627, 0), 0.01), (Tally(628, 1), 0.01), (Tally(299, 0), 0.05)):
+        with pytest.raises(PolicyError, match="not proven"):
+            require_proven(found, target)
+
+
+@pytest.mark.parametrize(
+    ("found", "share"),
+    [
+        (Tally(0, 0), SHIPPED.sample),
+        (Tally(628, 0), SHIPPED.sample),
+        (Tally(900, 1), SHIPPED.sample),
+        (Tally(700, 1), 0.5),
+        (Tally(700, 2), 1.0),
+        (Tally(900, 4), 1.0),
+    ],
+)
+def test_the_nearer_a_policy_is_to_suspension_the_more_is_checked(found: Tally, share: float) -> None:
+    assert sampling_share(found, SHIPPED) == share
 
 
 def test_few_judgements_without_a_wrong_one_suspend_nothing() -> None:
