@@ -57,6 +57,9 @@ def train(
         str, typer.Option("--model", help="A YOLO architecture (.yaml) or weights (.pt) to start from.")
     ] = "yolo11n.yaml",
     epochs: Annotated[int, typer.Option("--epochs", min=1)] = 40,
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0.01, help="Train by the clock instead of by epochs.")
+    ] = None,
     image_size: Annotated[int, typer.Option("--image-size", min=64, help="Long side in pixels.")] = 320,
     batch: Annotated[int, typer.Option("--batch", min=1)] = 16,
     seed: Annotated[int, typer.Option("--seed")] = 7,
@@ -71,6 +74,7 @@ def train(
         folder,
         model=model,
         epochs=epochs,
+        hours=hours,
         image_size=image_size,
         batch=batch,
         seed=seed,

@@ -10,7 +10,7 @@ import numpy as np
 
 from vision.dataset import read_examples, write_data_yaml, write_example
 from vision.errors import DatasetError, WeightsError
-from vision.offline import prepare
+from vision.offline import prepare, talk_to_stderr
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,38 @@ def evaluate(
 ) -> Evaluation:
     """Score ``weights`` (a .pt file or an OpenVINO folder) on one split of a YOLO set.
 
+    Pictures are shown at ``image_size`` (long side, pixels), else at the size that the weights were made for.
     ``class_map`` renames the set's classes on the way in; an empty name drops one. Raises WeightsError for weights
     that are not there and DatasetError for a set that cannot be read or shares no class with the weights.
     """
     prepare()
     if not weights.exists():
         raise WeightsError(f"There are no weights at {weights}: check the path.")
+    with talk_to_stderr():
+        return _scored(weights, data_yaml, class_map, threshold, image_size, split)
+
+
+def own_size(weights: Path) -> dict[str, int]:
+    """What ultralytics must be told so that an export runs at the size that it was made for; it assumes 640 pixels.
+
+    Empty for a .pt file, which ultralytics asks itself.
+    """
+    if not weights.is_dir():
+        return {}
+    import yaml
+
+    sides = yaml.safe_load((weights / "metadata.yaml").read_text(encoding="utf-8"))["imgsz"]
+    return {"imgsz": max(int(side) for side in sides)}
+
+
+def _scored(
+    weights: Path,
+    data_yaml: Path,
+    class_map: Mapping[str, str] | None,
+    threshold: float,
+    image_size: int | None,
+    split: str,
+) -> Evaluation:
     from ultralytics import YOLO
 
     model = YOLO(str(weights), task="detect")
@@ -81,7 +107,7 @@ def evaluate(
             workers=0,
             batch=1,
             rect=True,
-            **({"imgsz": image_size} if image_size else {}),
+            **({"imgsz": image_size} if image_size else own_size(weights)),
         )
     return _read(metrics, names, len(examples), threshold)
 

@@ -10,7 +10,8 @@ import numpy as np
 from vision.dataset import Box, Example, overlap, read_examples
 from vision.decode import Picture
 from vision.errors import DatasetError, WeightsError
-from vision.offline import prepare
+from vision.evaluate import own_size
+from vision.offline import prepare, talk_to_stderr
 
 Named = tuple[str, Box]
 MATCHED = 0.5
@@ -65,19 +66,25 @@ def find_mistakes(
     prepare()
     if not weights.exists():
         raise WeightsError(f"There are no weights at {weights}: check the path.")
+    with talk_to_stderr():
+        found = list(_compared(weights, read_examples(data_yaml, class_map, split), threshold, image_size))
+    return sorted(found, key=lambda one: (-one.count, str(one.picture)))
+
+
+def _compared(
+    weights: Path, examples: Sequence[Example], threshold: float, image_size: int | None
+) -> Iterator[Mistakes]:
     from ultralytics import YOLO
 
     model = YOLO(str(weights), task="detect")
-    found = []
-    for example in read_examples(data_yaml, class_map, split):
-        size = {"imgsz": image_size} if image_size else {}
+    size = {"imgsz": image_size} if image_size else own_size(weights)
+    for example in examples:
         result = model.predict(str(example.picture), conf=threshold, verbose=False, **size)[0]
         names = set(result.names.values())
         known = Example(example.picture, tuple(box for box in example.boxes if box[0] in names))
         labels = [result.names[int(index)] for index in result.boxes.cls]
-        boxes = [tuple(float(v) for v in row) for row in result.boxes.xywhn]
-        found.append(compare(known, [(label, box) for label, box in zip(labels, boxes, strict=True) if len(box) == 4]))
-    return sorted(found, key=lambda one: (-one.count, str(one.picture)))
+        boxes = [(float(x), float(y), float(w), float(h)) for x, y, w, h in result.boxes.xywhn]
+        yield compare(known, list(zip(labels, boxes, strict=True)))
 
 
 def draw_sheet(mistakes: Sequence[Mistakes], target: Path, *, columns: int = 4, rows: int = 3) -> Path:

@@ -1,9 +1,12 @@
 """Makes ultralytics and OpenVINO work with no network: nothing is fetched, nothing installed, nothing reported."""
 
+import contextlib
+import logging
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -18,6 +21,16 @@ def prepare() -> None:
     )
     # OpenVINO's converter asks for this module and tries the network with it; without it, it goes on.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def talk_to_stderr() -> Iterator[None]:
+    """What ultralytics says meanwhile, its progress bars included, goes to stderr: stdout is for answers."""
+    with contextlib.redirect_stdout(sys.stderr):
+        for handler in logging.getLogger("ultralytics").handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setStream(sys.stderr)
+        yield
 
 
 def _config_folder() -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import DatasetError
-from vision.offline import prepare
+from vision.offline import prepare, talk_to_stderr
 
 LEARNING_RATE = 0.002
 WARM_UP = 100
@@ -39,47 +39,55 @@ def train(
     Raises DatasetError where the set cannot be used.
     """
     prepare()
-    from ultralytics import YOLO
-
     if not data_yaml.is_file():
         raise DatasetError(f"There is no set at {data_yaml}: name its data.yaml.")
-    _use_threads(threads)
     kept = Kept(folder / "run")
     resumed = kept.restore()
     if resumed and kept.finished():
         return kept.best
-    yolo = YOLO(str(kept.last if resumed else model))
+    begin = {
+        "data": str(data_yaml),
+        "epochs": epochs if hours is None else 10_000,
+        "imgsz": image_size,
+        "batch": batch,
+        "nbs": batch,
+        "seed": seed,
+        "project": str(folder.resolve()),
+        "warmup_epochs": 0 if hours is not None else 1,
+        "close_mosaic": 0 if hours is not None else max(1, epochs // 5),
+    }
+    with talk_to_stderr():
+        _use_threads(threads)
+        _learn(kept, model, {"resume": True} if resumed else {**_WAY, **begin}, hours)
+    return kept.best
+
+
+_WAY: dict[str, Any] = {
+    "name": "run",
+    "exist_ok": True,
+    "workers": 0,
+    "cache": "ram",
+    "optimizer": "AdamW",
+    "lr0": LEARNING_RATE,
+    "cos_lr": True,
+    "patience": 0,
+    "degrees": 15,
+    "scale": 0.6,
+    "plots": False,
+    "verbose": False,
+}
+"""How every training is done, in ultralytics' words."""
+
+
+def _learn(kept: "Kept", model: str | Path, options: dict[str, Any], hours: float | None) -> None:
+    from ultralytics import YOLO
+
+    yolo = YOLO(str(kept.last if "resume" in options else model))
     yolo.add_callback("on_model_save", kept.keep)
     if hours is not None:
         annealing = Annealing(started=time.monotonic(), seconds=hours * 3600)
         yolo.add_callback("on_train_batch_start", annealing.apply)
-    if resumed:
-        yolo.train(resume=True)
-    else:
-        yolo.train(
-            data=str(data_yaml),
-            epochs=epochs if hours is None else 10_000,
-            imgsz=image_size,
-            batch=batch,
-            nbs=batch,
-            seed=seed,
-            project=str(folder.resolve()),
-            name="run",
-            exist_ok=True,
-            workers=0,
-            cache="ram",
-            optimizer="AdamW",
-            lr0=LEARNING_RATE,
-            cos_lr=True,
-            warmup_epochs=0 if hours is not None else 1,
-            close_mosaic=0 if hours is not None else max(1, epochs // 5),
-            patience=0,
-            degrees=15,
-            scale=0.6,
-            plots=False,
-            verbose=False,
-        )
-    return kept.best
+    yolo.train(**options)
 
 
 class Kept:
@@ -173,7 +181,8 @@ def export(weights: Path, folder: Path, *, image_size: int = 320) -> Path:
     prepare()
     from ultralytics import YOLO
 
-    made = Path(YOLO(str(weights)).export(format="openvino", half=True, dynamic=True, imgsz=image_size))
+    with talk_to_stderr():
+        made = Path(YOLO(str(weights)).export(format="openvino", half=True, dynamic=True, imgsz=image_size))
     target = folder / f"{weights.stem}_openvino_model"
     if made.resolve() != target.resolve():
         shutil.rmtree(target, ignore_errors=True)
