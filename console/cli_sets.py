@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console.options import Json, err, out, show
+from console.options import DATA, Config, Data, Json, err, out, show
+from console.settings import load
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``minewatch vision``."""
     app.command(name="check")(check)
+    app.command(name="label")(label)
 
 
 def check(
@@ -34,6 +36,43 @@ def check(
     counts = ", ".join(f"{kind}: {amount}" for kind, amount in found.as_dict()["counts"].items()) or "nothing"
     listed = ", ".join(f"{split} {amount}" for split, amount in found.splits.items())
     out.print(f"Pictures: {listed}; boxes: {found.boxes}. Found: {counts}.", highlight=False)
+
+
+def label(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="A folder of pictures.")],
+    *,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Make the set here, of links; else beside the pictures.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Label anew what has a label file, corrections included.")
+    ] = False,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Label pictures with the detectors at hand, for correction in any YOLO tool; label files that exist are kept."""
+    from vision.detector import open_detectors
+    from vision.label import label_pictures
+
+    detectors = open_detectors(load(config, context.obj, data).vision.for_watch(weights).detectors)
+    with _bar("Labelling") as progress:
+        done = label_pictures(list(detectors.values()), source, folder, replace=replace, progress=progress)
+    if as_json:
+        show(done.as_dict(), as_json=True)
+        return
+    for path, reason in done.left_out:
+        out.print(f"{path}: {reason}", highlight=False, markup=False, soft_wrap=True)
+    out.print(
+        f"Labelled {done.written} pictures with {done.boxes} boxes; kept {done.kept} label files. The set is {done.data_yaml}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    err.print("These are the detector's guesses: correct them before anything is trained or scored on them.")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a detector sees in pictures on disk: for trying weights, before a camera depends on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,11 @@ def detect_pictures(detector: Detector, source: Path, batch: int = 8) -> Iterato
 
     Raises SourceError where there is no picture at ``source``; a picture that cannot be read is answered as such.
     """
-    paths = find_pictures(source)
+    yield from detect_files(detector, find_pictures(source), batch)
+
+
+def detect_files(detector: Detector, paths: Sequence[Path], batch: int = 8) -> Iterator[Seen]:
+    """What the detector sees in each of these pictures; one that cannot be read is answered as such."""
     for start in range(0, len(paths), batch):
         chosen = paths[start : start + batch]
         read = [_read(path, detector.image_size) for path in chosen]
