@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.routing import BaseRoute
 
 from console.accounts import ROLES, Role
-from console.errors import ForbiddenError, ForgedFormError, NotLoggedInError, PasswordDueError
+from console.errors import ForbiddenError, ForgedFormError, NotLoggedInError, PasswordDueError, WrongTokenError
 from console.services import services
 from console.sessions import Visitor, find_visitor
 from console.web_settings import WebSettings
@@ -51,6 +52,20 @@ class Gate:
         return visitor
 
 
+class MachineGate(Gate):
+    """Lets machines that watch the house through, besides people of its roles.
+
+    A machine shows the token that is set; where none is set, it is one that asks from this very host.
+    """
+
+    async def __call__(self, request: Request) -> Visitor | None:
+        """None for a machine. Raises WrongTokenError besides what ``Gate`` raises."""
+        if _watches(request):
+            request.state.visitor = None
+            return None
+        return await super().__call__(request)
+
+
 def allowed(*roles: Role, password_due: bool = False) -> Declared:
     """A route for these roles; ``password_due``: also while a one-time password is still to be replaced."""
     return Depends(Gate(frozenset(roles), password_due=password_due))  # type: ignore[no-any-return]
@@ -64,6 +79,11 @@ def anybody_logged_in(*, password_due: bool = False) -> Declared:
 def everybody() -> Declared:
     """A route that needs no login; said out loud, so that a forgotten declaration never means this."""
     return Depends(Gate(None))  # type: ignore[no-any-return]
+
+
+def machines_and(*roles: Role) -> Declared:
+    """A route for what watches the house from outside, and for these roles."""
+    return Depends(MachineGate(frozenset(roles)))  # type: ignore[no-any-return]
 
 
 def declared_roles(route: BaseRoute) -> frozenset[str] | None:
@@ -126,6 +146,25 @@ def form(request: Request) -> FormData:
     found = request.state.form
     assert isinstance(found, FormData)
     return found
+
+
+def _watches(request: Request) -> bool:
+    token = services(request).settings.monitoring_token.get_secret_value()
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if token:
+        if scheme and not (scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())):
+            raise WrongTokenError
+        return bool(scheme)
+    return _from_this_host(request)
+
+
+def _from_this_host(request: Request) -> bool:
+    """Behind a proxy everybody seems to ask from this host, so that a request handed on counts as nobody's."""
+    handed_on = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+    try:
+        return not handed_on and request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _check_form(request: Request, visitor: Visitor | None) -> None:

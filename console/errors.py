@@ -26,6 +26,13 @@ class NotLoggedInError(RefusedError):
     key = "error.not-logged-in"
 
 
+class WrongTokenError(RefusedError):
+    """A machine showed a token, and not the one that is set."""
+
+    status = 401
+    key = "error.token"
+
+
 class PasswordDueError(RefusedError):
     """A one-time password opens nothing but the page that replaces it."""
 

@@ -1,13 +1,12 @@
-"""Whether the console lives and is fit to be used, for whatever watches it from outside."""
+"""Whether the house lives and is fit to be relied on, and its figures, for whatever watches it from outside."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from sqlalchemy import text as sql
-from sqlalchemy.exc import SQLAlchemyError
+from fastapi.responses import JSONResponse, Response
+from prometheus_client.exposition import choose_encoder
 
-from console.auth import everybody
+from console import metrics, readiness
+from console.auth import everybody, machines_and
 from console.services import services
-from stream.database import reading
 
 router = APIRouter()
 
@@ -18,12 +17,20 @@ def alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", dependencies=[everybody()])
+@router.get("/readyz", dependencies=[machines_and("administrator")])
 def ready(request: Request) -> JSONResponse:
-    """The database answers too; 503 where it does not."""
-    try:
-        with reading(services(request).engine) as session:
-            session.connection().execute(sql("SELECT 1 FROM alert WHERE 1 = 0"))
-    except SQLAlchemyError:
-        return JSONResponse({"status": "the database does not answer"}, status_code=503)
+    """Database, log and every stage that has something to do answer too; 503 with the reasons where one does not."""
+    ours = services(request)
+    found = readiness.reasons(ours.engine, ours.mine, ours.log)
+    if found:
+        return JSONResponse({"status": "not ready", "reasons": found}, status_code=503)
     return JSONResponse({"status": "ok"})
+
+
+@router.get("/metrics", dependencies=[machines_and("administrator")])
+def figures(request: Request) -> Response:
+    """All figures in the form of Prometheus, or of OpenMetrics where that is asked for."""
+    ours = services(request)
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    text = encode(metrics.registry(ours.engine, ours.mine, ours.log))
+    return Response(text, media_type=None, headers={"content-type": media_type})

@@ -11,20 +11,15 @@ import structlog
 from sqlalchemy import Engine
 
 from console.installation import Installation
-from console.stages import SOURCES, STAGES
+from console.stages import READS, SOURCES, STAGES
 from console.supervisor import Supervisor
 from disposal.summary import summary
 from stream.heartbeat import stages_since, total
-from stream.log import Log, Topic, open_log
+from stream.log import Log, open_log
 from stream.messages import utc_now
 from stream.site import Site
 
 _READY_SECONDS = 180.0
-_GROUPS: tuple[tuple[str, str, Topic], ...] = (
-    ("vision", "vision", "frames"),
-    ("limits", "limits", "readings"),
-    ("disposal", "disposal", "risks"),
-)
 _logger = structlog.get_logger()
 
 
@@ -119,8 +114,8 @@ class Operation:
         if not all(self._supervisor.ended(name) for name in running):
             return False
         # In the order of the data: a stage that is done can no longer give the next one anything to do.
-        for stage, group, topic in _GROUPS:
-            if stage in self._plan.stages and log.lag(group, topic) > 0:
+        for stage, topic in READS.items():
+            if stage in self._plan.stages and log.lag(stage, topic) > 0:
                 return False
         return undrafted(self._installation.engine, self._site.mine, self.started_at) == 0
 

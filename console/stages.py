@@ -9,11 +9,13 @@ from collections.abc import Callable
 from console.settings import Settings
 from stream.database import open_database
 from stream.evidence import open_evidence
-from stream.log import open_log
+from stream.log import Topic, open_log
 from stream.site import Site
 
 SOURCES = ("capture", "sensing")
 """Stages that bring things in; they start last and stop first."""
+READS: dict[str, Topic] = {"vision": "frames", "limits": "readings", "disposal": "risks"}
+"""What the other stages read, in the order of the data; each stage's consumer group has the stage's name."""
 
 
 def capture(stop: threading.Event, settings: Settings, site: Site) -> None:

@@ -182,6 +182,10 @@ TERMS: dict[str, tuple[str, str]] = {
     "error.refused": ("这个请求无法处理（{status}）。", "This request cannot be handled ({status})."),
     "error.not-logged-in": ("请先登录。", "Sign in first."),
     "error.password-due": ("请先修改一次性密码。", "Replace the one-time password first."),
+    "error.token": (
+        "此令牌不是 console.monitoring_token 所设的令牌。",
+        "This token is not the one that console.monitoring_token sets.",
+    ),
     "error.forbidden": ("您的角色（{role}）不能使用此页面。", "Your role ({role}) does not open this page."),
     "error.forged": (
         "这个表单不是来自本次登录的页面，或页面已过期。请重新打开页面再试。",

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from stream.errors import ConfigurationError
 from stream.settings import Section
+
+_SHORTEST_TOKEN = 20
 
 
 class WebSettings(Section):
@@ -64,6 +66,31 @@ class WebSettings(Section):
         le=100 * 1024**2,
         title="Photo size",
         description="The largest photo that may be sent in, in bytes.",
+    )
+
+    monitoring_token: SecretStr = Field(
+        SecretStr(""),
+        title="Monitoring token",
+        description="What a machine shows as 'Authorization: Bearer TOKEN' to read /metrics and /readyz, 20 signs or more; empty: only from this host, and never behind a proxy.",
+    )
+
+    @field_validator("monitoring_token")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < _SHORTEST_TOKEN:
+            raise ValueError(f"a token has {_SHORTEST_TOKEN} signs or more; write a random one, or leave it empty")
+        return value
+
+    operators: int = Field(
+        1,
+        ge=1,
+        le=100,
+        title="Dispatchers on duty",
+        description="How many people share the alarms of a shift; the figures are per person.",
+    )
+    shift_hours: Literal[6, 8, 12] = Field(12, title="Shift", description="Hours that a shift lasts.")
+    first_shift: int = Field(
+        8, ge=0, le=23, title="First shift", description="The hour of the day, local time, at which a shift begins."
     )
 
     @field_validator("time_zone")

@@ -13,11 +13,14 @@ from sqlalchemy import Column, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, SQLModel, col, select
 
+from stream import latency
 from stream.database import UtcDateTime, reading, writing
-from stream.messages import utc_now
+from stream.messages import AnyMessage, utc_now
 
 INTERVAL = 1.0
 """Seconds between two writes of the same heartbeat."""
+FRESH = 30.0
+"""Seconds after which a heartbeat says nothing any more; a stage with a long batch in hand writes none meanwhile."""
 
 _logger = structlog.get_logger()
 
@@ -57,6 +60,13 @@ class Heartbeat:
             with self._lock:
                 self._counters[name] += amount
 
+    def done(self, message: AnyMessage) -> None:
+        """Count how old ``message`` is now that the stage is done with it."""
+        seconds = latency.age(message)
+        if seconds is not None:
+            for name, amount in latency.counted(seconds):
+                self.count(name, amount)
+
     def ready(self) -> None:
         """Say that the stage has loaded what it needs and is at work."""
         self._ready = True
@@ -90,6 +100,11 @@ class Heartbeat:
                 session.merge(row)
         except SQLAlchemyError as error:  # a stage must not die of a database that is away for a while
             _logger.warning("heartbeat not written", stage=self._stage, reason=str(error))
+
+
+def fresh(heartbeat: StageHeartbeat, now: datetime) -> bool:
+    """The incarnation was at work a moment ago."""
+    return not heartbeat.ended and (now - heartbeat.beat_at).total_seconds() <= FRESH
 
 
 def stages_since(engine: Engine, mine: str, since: datetime) -> list[StageHeartbeat]:

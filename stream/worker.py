@@ -145,6 +145,9 @@ class Worker:
             self._persist(lambda: consumer.commit(list(last.values())))
         except LogFencedError as error:
             _logger.warning("commit refused", stage=self._stage.name, reason=str(error))
+            return
+        for item in items:
+            self._heartbeat.done(item.message)
 
     def _read(self, record: Record) -> Item | None:
         try:

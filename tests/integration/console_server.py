@@ -40,7 +40,7 @@ class Running:
             if self._failed:
                 raise self._failed[0]
             try:
-                httpx.get(f"{self.address}/readyz", timeout=2.0, trust_env=False).raise_for_status()
+                httpx.get(f"{self.address}/healthz", timeout=2.0, trust_env=False).raise_for_status()
             except httpx.HTTPError:
                 time.sleep(0.02)
             else:

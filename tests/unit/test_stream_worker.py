@@ -6,18 +6,19 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import SQLModel
 
+from stream import latency
 from stream.database import open_database
 from stream.errors import EvidenceError, LogError, PoisonError
 from stream.heartbeat import Heartbeat, stages_since, total
 from stream.log import Consumer, Log, Position, Topic, open_log
-from stream.messages import DeadLetter, SourceEnded, decode, encode
+from stream.messages import DeadLetter, Reading, SourceEnded, decode, encode, utc_now
 from stream.settings import LogSettings
 from stream.worker import Item, Worker, transient
 
@@ -133,6 +134,26 @@ def test_everything_is_handled_in_order_and_committed(house: House) -> None:
     assert stage.closed
     (row,) = stages_since(house.engine, "mine", EPOCH)
     assert (row.ready, row.ended) == (True, True)
+
+
+def test_how_old_each_input_was_when_it_was_done_is_counted(house: House) -> None:
+    class Sensing(Stage):
+        def handle(self, items: Sequence[Item]) -> None:
+            self.handled += [len(items)]
+
+    at = utc_now() - timedelta(seconds=7)
+    value = Reading(
+        mine="mine", sensor="s", place="p", quantity="methane", value=1, unit="%", sequence=1, captured_at=at, read_at=at
+    )  # fmt: skip
+    for data in (encode(value), encode(value), message(3)):
+        house.log.append("risks", "mine/s", data)
+    house.start(Sensing())
+    eventually(lambda: done(house))
+    house.drain()
+    found = latency.split(total(stages_since(house.engine, "mine", EPOCH)))[1]
+    assert found.total == 2
+    assert dict(found.counts)["5.0"] == 0
+    assert found.seconds >= 14
 
 
 def test_poison_is_put_aside_and_the_rest_flows(house: House) -> None:
