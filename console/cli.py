@@ -19,7 +19,7 @@ from console.options import DATA, Config, Data, Json, Seconds, err, show, stoppa
 from console.settings import Settings, load
 from console.sources import faults
 from console.stages import STAGES
-from console.watch import watched_site
+from console.watch import chosen, watched_site
 from console.web_settings import check_port
 from stream.errors import ConfigurationError, MinewatchError
 from stream.site import Site, store_site
@@ -112,16 +112,20 @@ def watch(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
     ] = None,
+    detectors: Annotated[
+        str, typer.Option("--detectors", help="Which of the set-up detectors look, with commas: ppe,fire.")
+    ] = "ppe",
     seconds: Seconds = None,
     as_json: Json = False,
     config: Config = None,
     data: Data = DATA,
 ) -> None:
     """Take any video, folder or URL through the whole pipeline with no configuration."""
-    site = watched_site(sources, zones)
     folder = data / "watch" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     settings = load(config, context.obj, folder)
-    settings = settings.model_copy(update={"mine": site.mine, "vision": settings.vision.for_watch(weights)})
+    vision = settings.vision.for_watch(weights)
+    site = watched_site(sources, zones, chosen(detectors, vision.detectors))
+    settings = settings.model_copy(update={"mine": site.mine, "vision": vision})
     stages = wanted(None, headless=True, site=site)
     bad = _check_sources(site, stages)
     installation = open_installation(settings, folder, "watch")

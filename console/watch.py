@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,31 @@ _PLACE = Place(
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
-def watched_site(sources: Sequence[str], zones: Path | None = None) -> Site:
-    """A site with one unpaced camera for each source.
+def watched_site(sources: Sequence[str], zones: Path | None = None, detectors: Sequence[str] = ("ppe",)) -> Site:
+    """A site with one unpaced camera for each source, looked at by the detectors of these names.
 
     Without ``zones`` the whole picture is a place where a helmet is required and persons are looked for; with it, the
     file's [[zones]] are used, whose ``camera`` is the source's name as it is listed at start.
     """
-    cameras = tuple(_camera(source, number, sources) for number, source in enumerate(sources, start=1))
+    cameras = tuple(
+        _camera(source, number, sources).model_copy(update={"detectors": tuple(detectors)})
+        for number, source in enumerate(sources, start=1)
+    )
     drawn = _read_zones(zones) if zones else [zone for camera in cameras for zone in _whole_picture(camera.id)]
     try:
         return Site(mine="watch", places=(_PLACE,), cameras=cameras, zones=tuple(drawn))
     except ValidationError as error:
         raise ConfigurationError(f"{zones or 'The sources'} cannot be used: {first_fault(error)}.") from error
+
+
+def chosen(listed: str, known: Collection[str]) -> tuple[str, ...]:
+    """The detectors ``listed`` with commas. Raises ConfigurationError for one that is not among the ``known``."""
+    names = tuple(dict.fromkeys(name.strip() for name in listed.split(",")))
+    if missing := [name for name in names if name not in known]:
+        raise ConfigurationError(
+            f"--detectors names {', '.join(map(repr, missing))}, which is not set up: choose among {', '.join(sorted(known))}."
+        )
+    return names
 
 
 def _camera(source: str, number: int, sources: Sequence[str]) -> Camera:

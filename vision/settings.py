@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from stream.catalogue import RISK_TYPES, Confirmation
 from stream.settings import Section
-from vision.weights_file import folder_digest
+from vision.weights_file import bundled_pins, folder_digest
 
 Backend = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "fp32"]
@@ -98,9 +98,11 @@ class VisionSettings(Section):
     """Everything that vision/ can be told."""
 
     detectors: dict[str, DetectorSettings] = Field(
-        default_factory=lambda: {"ppe": DetectorSettings(weights="ppe")},
+        default_factory=lambda: {
+            name: DetectorSettings(weights=name) for name, (path, _) in bundled_pins().items() if path.is_dir()
+        },
         title="Detectors",
-        description="Detectors by the name under which cameras ask for them.",
+        description="Detectors by the name under which cameras ask for them; all bundled ones unless set.",
     )
     motion: MotionSettings = MotionSettings()
     full_scan_seconds: float = Field(

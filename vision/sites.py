@@ -32,7 +32,7 @@ class SiteWatch:
         self._revision, site = load_site(engine, mine)
         self.views: dict[str, CameraView] = view_site(site, detectors)
         self._looked_at = time.monotonic()
-        say_what_is_unseen(self.views, detectors)
+        say_what_is_unseen(self.views)
 
     def refresh(self, *, now: bool = False) -> dict[str, frozenset[str]]:
         """Take up a new revision, when it is time to look or ``now``. Answers which zones changed, by camera.

@@ -57,12 +57,12 @@ def view_camera(site: Site, camera: Camera, detectors: Mapping[str, Detector]) -
     return CameraView(camera, zones, belt_edges, chosen, watched_keys(zones, labels) | PICTURE_KEYS | edges)
 
 
-def say_what_is_unseen(views: Mapping[str, CameraView], detectors: Mapping[str, Detector]) -> None:
-    """Log the risk types that no detector can see, and the zones in which nothing is looked for."""
-    labels = frozenset(label for detector in detectors.values() for label in detector.labels)
+def say_what_is_unseen(views: Mapping[str, CameraView]) -> None:
+    """Log the risk types that no camera's detectors can see, and the zones in which nothing is looked for."""
+    labels = frozenset(label for view in views.values() for detector in view.detectors for label in detector.labels)
     if blind := unseen_types(labels):
-        _logger.warning("no detector sees these risk types", types=[t.id for t in blind])
-    if detectors and PERSON not in labels:
+        _logger.warning("no camera's detectors see these risk types", types=[t.id for t in blind])
+    if labels and PERSON not in labels:
         _logger.warning("no detector sees persons, so none is counted in any zone")
     for view in views.values():
         watched = {key.zone for key in view.keys}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from console.watch import watched_site
+from console.watch import chosen, watched_site
 from stream.errors import ConfigurationError
 
 
@@ -45,3 +45,15 @@ def test_a_zones_file_that_cannot_be_used_is_named(tmp_path: Path, content: str,
     file.write_text(content)
     with pytest.raises(ConfigurationError, match=said):
         watched_site(["cam.mp4"], file)
+
+
+def test_detectors_are_chosen_by_name() -> None:
+    assert chosen("ppe", {"ppe", "fire"}) == ("ppe",)
+    assert chosen("fire, ppe,fire", {"ppe", "fire"}) == ("fire", "ppe")
+    assert watched_site(["cam.mp4"], None, ("fire", "ppe")).cameras[0].detectors == ("fire", "ppe")
+
+
+@pytest.mark.parametrize("listed", ["smoke", "ppe,", "", "ppe;fire"])
+def test_a_detector_that_is_not_set_up_is_refused_with_those_that_are(listed: str) -> None:
+    with pytest.raises(ConfigurationError, match="choose among fire, ppe"):
+        chosen(listed, {"ppe", "fire"})
