@@ -1,5 +1,6 @@
 """Commands of the code book."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,13 +36,19 @@ def publish_samples(engine: Engine, mine: str, *, supplement: bool) -> None:
 def import_(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="A code as .txt, .md, .json, .csv, .xlsx or .docx, or a code book as .toml.")
+        Path,
+        typer.Argument(
+            help="A code as .txt, .md, .docx, .pdf, .html, .xml, .json, .csv or .xlsx, or a code book as .toml."
+        ),
     ],
     *,
     code: Annotated[str, typer.Option("--code", help="The code's id; a .toml file says it itself.")] = "",
     edition: Annotated[str, typer.Option("--edition", help="The edition; a .toml file says it itself.")] = "",
     effective_from: Day = None,
     by: By = "import",
+    replaces: Annotated[
+        bool, typer.Option("--replace", help="The file is the whole code: what it does not have is repealed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the report and write nothing.")] = False,
     config: Config = None,
     data: Data = DATA,
@@ -52,10 +59,17 @@ def import_(
 
     installation = _open(context, config, data)
     start = None if effective_from is None else effective_from.replace(tzinfo=UTC)
+    mine = installation.settings.mine
     report = import_code(
-        installation.engine, file, code, edition, start, by, mine=installation.settings.mine, dry_run=dry_run
-    )
-    show(report.as_dict(), as_json=as_json)
+        installation.engine, file, code, edition, start, by, mine=mine, replaces=replaces, dry_run=dry_run
+    ).as_dict()
+    if as_json:
+        show(report, as_json=True)
+        return
+    changes: list[dict[str, str]] = report.pop("changes")  # type: ignore[assignment]
+    show({name: value for name, value in report.items() if value != ()}, as_json=False)
+    for change in changes:
+        print_change(change)
 
 
 @app.command("list")
@@ -68,13 +82,16 @@ def list_(
     data: Data = DATA,
     as_json: Json = False,
 ) -> None:
-    """List the clauses, each in its newest version."""
+    """List the clauses, each in its newest version; with --as-of those that were in force on that day."""
     installation = _open(context, config, data)
     at = _moment(as_of)
     codes = (
         [code] if code else sorted({e.code for e in clause.editions(installation.engine, installation.settings.mine)})
     )
-    found = [p for c in codes for p in clause.listing(installation.engine, c, at)]
+    if as_of is None:
+        found = [p for c in codes for p in clause.listing(installation.engine, c, at)]
+    else:
+        found = [p for p in clause.in_force(installation.engine, installation.settings.mine, at) if p.code in codes]
     if as_json:
         show({"clauses": [_brief(p) for p in found]}, as_json=True)
         return
@@ -185,6 +202,17 @@ def publish(
     """Publish all reviewed drafts of an edition; by somebody else than their author."""
     count = revision.publish_edition(_open(context, config, data).engine, code, edition, by)
     err.print(f"{count} clauses published by {by}.", highlight=False)
+
+
+_SIGNS = {"added": "+", "changed": "~", "repealed": "-", "absent": "?"}
+
+
+def print_change(change: Mapping[str, str]) -> None:
+    """One article of the diff that an import shows: what became of it, and its words before and after."""
+    out.print(f"{_SIGNS[change['kind']]} {change['number']}  {change['kind']}", highlight=False, markup=False)
+    for sign, words in (("-", change["before"]), ("+", change["after"])):
+        if words and change["kind"] == "changed":
+            out.print(f"    {sign} {words}", highlight=False, markup=False)
 
 
 def _open(context: typer.Context, config: Path | None, data: Path) -> Installation:

@@ -131,6 +131,8 @@ class Provision:
     reviewer: str | None
     approver: str | None
     published_at: datetime | None
+    repeals: bool = False
+    """It says nothing of its own but that the clause ends."""
 
     def title(self, language: str) -> str:
         """The title in ``language`` (zh or en), else in the other one."""
@@ -297,6 +299,8 @@ def provision(version: ClauseVersion, clause: Clause, edition: CodeEdition, at: 
         reviewer=version.reviewer,
         approver=version.approver,
         published_at=version.published_at,
+        repeals=version.ended == "REPEALED"
+        and (version.state != "PUBLISHED" or version.effective_to == version.effective_from),
     )
 
 

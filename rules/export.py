@@ -13,7 +13,7 @@ from rules.clause import Provision, listing
 from rules.errors import ClauseError
 
 _COLUMNS = (
-    "number", "heading_zh", "heading_en", "title_zh", "title_en", "text_zh", "text_en", "hazards", "limits",
+    "number", "heading_zh", "heading_en", "title_zh", "title_en", "text_zh", "text_en", "hazards", "limits", "tightens",
     "code", "edition", "version", "state", "effective_from", "effective_to", "author", "approver",
 )  # fmt: skip
 
@@ -59,6 +59,7 @@ def _row(provision: Provision) -> dict[str, Any]:
         "state": provision.state,
         "author": provision.author,
         "approver": provision.approver,
+        "tightens": content.tightens,
         "limits": [msgspec.to_builtins(limit) for limit in content.limits],
         "hazards": list(content.hazards),
         "heading_zh": list(content.heading_zh),

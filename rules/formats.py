@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -11,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from rules.errors import ImportRefusedError
+from rules.markup import html_text, xml_content
+from rules.pdf import pdf_text
 
 LARGEST = 200 * 1024**2
 """Bytes of a file that are read at most."""
 LARGEST_UNPACKED = 64 * 1024**2
 """Bytes that a .docx or .xlsx may unpack to; a thousand pages of text stay far below."""
-TEXT, TABLE = (".txt", ".md", ".docx"), (".json", ".csv", ".xlsx")
+LARGEST_RATIO = 250
+"""A part of more than a MiB that unpacks to more than this many times its size holds nothing that a person wrote."""
+MOST_ROWS, MOST_COLUMNS = 100_000, 64
+"""Rows and columns of a table that are read at most; the largest code here has some 3,000 sections."""
+TEXT, TABLE = (".txt", ".md", ".docx", ".html", ".htm", ".pdf"), (".json", ".csv", ".xlsx", ".xml")
 _PACKED = (".docx", ".xlsx")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
@@ -24,11 +31,15 @@ _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: numbered lines of text, or rows of named values; and the encoding that it was in."""
+    """What a file holds: numbered lines of text, or rows of named values; and the encoding that it was in.
+
+    ``style``: how rows are numbered, where the file's kind says it: ``cfr`` leaves gaps by intention.
+    """
 
     lines: tuple[tuple[int, str], ...] = ()
     rows: tuple[tuple[int, dict[str, Any]], ...] = ()
     encoding: str = ""
+    style: str = "rows"
 
 
 def read_content(path: Path) -> Content:
@@ -50,7 +61,14 @@ def read_content(path: Path) -> Content:
     if suffix in _PACKED:
         _refuse_bomb(path.name, data)
         return Content(lines=_docx(path.name, data)) if suffix == ".docx" else Content(rows=_xlsx(path.name, data))
+    if suffix == ".pdf":
+        return Content(lines=mended(pdf_text(path.name, data)))
     text, encoding = decoded(data, path.name)
+    if suffix in (".html", ".htm"):
+        return Content(lines=mended(html_text(path.name, text)), encoding=encoding)
+    if suffix == ".xml":
+        text, rows = xml_content(path.name, text)
+        return Content(lines=mended(text), rows=rows, encoding=encoding, style="cfr")
     if suffix == ".json":
         return Content(rows=_json(path.name, text), encoding=encoding)
     if suffix == ".csv":
@@ -87,17 +105,19 @@ def mended(text: str) -> tuple[tuple[int, str], ...]:
 def _refuse_bomb(name: str, data: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            total = sum(part.file_size for part in packed.infolist())
-            encrypted = any(part.flag_bits & 1 for part in packed.infolist())
+            parts = packed.infolist()
     except zipfile.BadZipFile as error:
         kind = "is protected by a password or of another kind" if data[:4] == b"\xd0\xcf\x11\xe0" else "is damaged"
         raise ImportRefusedError(f"{name} {kind}: save it anew without a password.") from error
-    if encrypted:
+    total = sum(part.file_size for part in parts)
+    if any(part.flag_bits & 1 for part in parts):
         raise ImportRefusedError(f"{name} is protected by a password: save it without one.")
     if total > LARGEST_UNPACKED:
         raise ImportRefusedError(
             f"{name} unpacks to {total // 1024**2} MiB, more than the {LARGEST_UNPACKED // 1024**2} that are read: it is refused."
         )
+    if any(p.file_size > max(1024**2, LARGEST_RATIO * p.compress_size) for p in parts):
+        raise ImportRefusedError(f"{name} unpacks to more than {LARGEST_RATIO} times its size: it is refused.")
 
 
 def _docx(name: str, data: bytes) -> tuple[tuple[int, str], ...]:
@@ -126,19 +146,28 @@ def _xlsx(name: str, data: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         sheet = book.active
-        rows = [] if sheet is None else [list(row) for row in sheet.iter_rows(values_only=True)]
+        cells = () if sheet is None else sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS)
+        rows = [list(row) for row in itertools.islice(cells, MOST_ROWS + 1)]
     except Exception as error:
         raise ImportRefusedError(f"{name} cannot be read as an Excel file: {error}.") from error
+    if len(rows) > MOST_ROWS:
+        raise ImportRefusedError(f"{name} has more than {MOST_ROWS} rows: that is no code.")
     return tuple(_named(iter(rows)))
 
 
 def _csv(text: str) -> tuple[tuple[int, dict[str, Any]], ...]:
-    try:
-        dialect: Any = csv.Sniffer().sniff(text[:4096], delimiters=",;\t")
-    except csv.Error:
-        dialect = csv.excel
+    # Only the delimiter is guessed, by the head: what guesses the quotes too goes wrong on cells that hold JSON.
+    head = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=head.count)
     csv.field_size_limit(1_000_000)
-    return tuple(_named(iter(csv.reader(io.StringIO(text), dialect))))
+    return tuple(
+        _named([_unquoted(cell) for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter))
+    )
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the apostrophe that keeps a spreadsheet from running it as a formula."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "@") else cell
 
 
 def _named(rows: Iterator[list[Any]]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -5,28 +5,25 @@ and nothing of it is written. What a file does not name stays as it was: a code 
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
-from sqlmodel import col, select
 
-from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash, content_of
+from rules.clause import CodeEdition, Content, clause_id, editions
 from rules.codebook import read_codebook
+from rules.comparison import Change, Comparison, compare, known_clauses, tightening
 from rules.errors import ImportRefusedError
 from rules.formats import read_content
-from rules.numbering import canonical, gaps
-from rules.outline import Article, Outline, doubles, outline
-from rules.revision import drop_drafts, put_drafts, put_edition
-from stream.database import reading, writing
+from rules.numbering import gaps
+from rules.outline import Article, doubles, outline, repeated
+from rules.revision import check_content, drop_drafts, put_drafts, put_edition, put_repeals
+from rules.rows import from_rows
+from stream.database import writing
 
-_NUMBER = ("number", "article", "section", "no", "id", "clause", "条号", "条", "条款", "编号", "序号", "条文号")
-_TEXT = ("text", "content", "body", "内容", "正文", "条文", "条文内容", "text_zh", "text_en", "zh", "en")
-_TITLE = ("title", "heading", "name", "标题", "名称", "题目", "title_zh", "title_en")
-_ABOVE = ("part", "编", "chapter", "章", "subchapter", "节", "subpart")
 _HAN = re.compile(r"[㐀-鿿]")
 _PARTS = {
     "56": "Part 56, surface metal and nonmetal mines",
@@ -41,7 +38,11 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import found and did; ``written`` says whether anything was, ``strange`` lists (line, text)."""
+    """What an import found and did; ``written`` says whether anything was, ``strange`` lists (line, text).
+
+    ``changes``: the diff by article against what was known; ``carried``: numbers whose tags and limits were carried
+    over; ``orphaned``: (what is bound, number) of bindings whose clause is repealed.
+    """
 
     file: str
     code: str
@@ -52,7 +53,12 @@ class ImportReport:
     added: int
     replaced: int
     unchanged: int
+    repealed: tuple[str, ...]
+    changes: tuple[Change, ...]
+    carried: tuple[str, ...]
+    orphaned: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
+    repeated: tuple[str, ...]
     strange: tuple[tuple[int, str], ...]
     warnings: tuple[str, ...]
     written: bool
@@ -71,36 +77,53 @@ def import_code(
     author: str,
     *,
     mine: str,
+    replaces: bool = False,
     dry_run: bool = False,
 ) -> ImportReport:
-    """Import the clauses of a file as drafts by ``author`` into that edition of a national code; report what was found.
+    """Import the clauses of a file as drafts by ``author`` into that edition of a code; report what was found.
 
     A .toml code book says its code, edition and dates itself and may be a supplement of ``mine``. Without
-    ``effective_from`` a clause takes effect when it is published. Raises ImportRefusedError or ClauseError where the
-    file cannot be imported; then nothing was written.
+    ``effective_from`` a clause takes effect when it is published. Clauses that the file does not have stay as they are,
+    unless it ``replaces`` the code: then drafts of their repeal are written, as they are for those that it names as
+    deleted. Raises ImportRefusedError or ClauseError where the file cannot be imported; then nothing was written.
     """
-    head, clauses, found = _read(path, code, edition, effective_from, mine)
-    known = _known(engine, head.code)
-    carried = {number: _carried(content, known.get(number), head.edition) for number, content in clauses.items()}
-    same = {n for n, c in carried.items() if _unchanged(c, known.get(n), head.edition)}
-    fresh = [n for n in carried if n not in known]
+    head, clauses, found = _read(engine, path, code, edition, effective_from, mine)
+    compared = compare(
+        clauses,
+        known_clauses(engine, head.code),
+        head.edition,
+        found.said,
+        replaces=replaces,
+        tightened=tightening(engine, head.code),
+    )
+    for number, content in compared.contents.items():
+        check_content(head.code, number, content)
+    kinds = Counter(change.kind for change in compared.changes)
+    added = kinds["added"] if compared.changes else len(compared.contents)
+    warnings = [*found.warnings, *(f"{what} is left without its clause {n}." for what, n in compared.orphaned)]
     report = ImportReport(
         file=path.name,
         code=head.code,
         edition=head.edition,
         encoding=found.encoding,
         style=found.style,
-        count=len(carried),
-        added=len(fresh),
-        replaced=len(carried) - len(fresh) - len(same),
-        unchanged=len(same),
+        count=len(compared.contents) + compared.unchanged,
+        added=added,
+        replaced=kinds["changed"],
+        unchanged=compared.unchanged,
+        repealed=compared.repealed,
+        changes=compared.changes,
+        carried=compared.carried,
+        orphaned=compared.orphaned,
         missing=tuple(found.missing),
         strange=tuple((line, text[:120]) for line, text in found.strange),
-        warnings=tuple(found.warnings),
+        repeated=tuple(found.repeated),
+        warnings=tuple(warnings),
         written=not dry_run,
     )
     if not dry_run:
-        _write(engine, head, {n: c for n, c in carried.items() if n not in same}, author)
+        start = effective_from or (head.effective_from if compared.new_edition else None)
+        _write(engine, head, compared, author, start)
     return report
 
 
@@ -111,19 +134,22 @@ class _Found:
     missing: Sequence[str] = ()
     strange: Sequence[tuple[int, str]] = ()
     warnings: Sequence[str] = ()
+    repeated: Sequence[str] = ()
+    said: Collection[str] = ()
 
 
 def _read(
-    path: Path, code: str, edition: str, effective_from: datetime | None, mine: str
+    engine: Engine, path: Path, code: str, edition: str, effective_from: datetime | None, mine: str
 ) -> tuple[CodeEdition, dict[str, Content], _Found]:
     if path.suffix.lower() == ".toml":
         book = read_codebook(path, mine)
-        return book.edition, book.clauses, _Found("utf-8", "codebook", gaps(list(book.clauses)))
+        every = {field.name for field in fields(Content)}
+        return book.edition, book.clauses, _Found("utf-8", "codebook", gaps(list(book.clauses)), said=every)
     if not code or not edition:
         raise ImportRefusedError(f"{path.name} does not say which code it is: give its id and edition.")
     clause_id(code, "1")
     content = read_content(path)
-    found = outline(content.lines) if content.lines else _from_rows(path.name, content.rows)
+    found = outline(content.lines) if content.lines else from_rows(path.name, content)
     if not found.articles:
         raise ImportRefusedError(
             f"{path.name} has no numbered clause (第N条, 5.2.1, § 75.1722 or a column of numbers): is it a code?"
@@ -137,37 +163,20 @@ def _read(
     if missing:
         warnings.append(f"{_several(missing)} missing between the numbers at hand.")
     clauses = {a.number: _content(a, effective_from) for a in found.articles}
-    head = CodeEdition(code=code, edition=edition, kind="national", effective_from=effective_from)
-    return head, clauses, _Found(content.encoding, found.style, missing, found.stray, warnings)
-
-
-def _from_rows(name: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Outline:
-    """Clauses from a table or JSON, one a row, by the names of its columns."""
-    found = Outline("rows")
-    columns = {key.strip().lower(): key for _, row in rows[:50] for key in row}
-    number_key = next((columns[k] for k in _NUMBER if k in columns), None)
-    text_key = next((columns[k] for k in _TEXT if k in columns), None)
-    if number_key is None or text_key is None:
-        raise ImportRefusedError(
-            f"{name} has the columns {', '.join(columns.values()) or 'none'}: name one 'number' and one 'text'."
-        )
-    title_key = next((columns[k] for k in _TITLE if k in columns), None)
-    above = [columns[k] for k in _ABOVE if k in columns]
-    for line, row in rows:
-        number, text = canonical(row.get(number_key)), str(row.get(text_key) or "").strip()
-        english = (str(row.get("title_en") or "").strip(), str(row.get("text_en") or "").strip())
-        text = text or english[1]
-        if number is None or not text:
-            found.stray.append((line, str(row.get(number_key) or text)))
-            continue
-        heading = tuple(str(row[k]).strip() for k in above if row.get(k))
-        title = str(row.get(title_key) or "").strip() if title_key else ""
-        parts = text.replace("\\n", "\n").splitlines()
-        found.articles.append(Article(number, line, heading, title, parts, english))
-    return found
+    twice = repeated(found.articles)
+    if twice:
+        warnings.append(f"{_several(twice)} more than once, with the same text.")
+    head = _head(engine, code, edition, effective_from, mine)
+    return head, clauses, _Found(content.encoding, found.style, missing, found.stray, warnings, twice, found.said)
 
 
 def _content(article: Article, effective_from: datetime | None) -> Content:
+    """The clause's content: as its text reads, then what the file states outright; a date that was asked for wins."""
+    stated = {k: v for k, v in article.fields.items() if k != "effective_from" or effective_from is None}
+    return replace(_by_language(article, effective_from), **stated)
+
+
+def _by_language(article: Article, effective_from: datetime | None) -> Content:
     heading, title, text = article.heading, article.title, article.text or article.title
     if _HAN.search(text + title):
         title_en, text_en = article.english
@@ -184,45 +193,25 @@ def _content(article: Article, effective_from: datetime | None) -> Content:
     return Content(heading_en=heading, title_en=title, text_en=text, effective_from=effective_from)
 
 
-def _known(engine: Engine, code: str) -> dict[str, tuple[str, Content]]:
-    """Edition and content of the newest version of each clause of the code."""
-    with reading(engine) as session:
-        rows = session.exec(
-            select(Clause.number, ClauseVersion)
-            .join(Clause)
-            .where(Clause.code == code)
-            .order_by(col(ClauseVersion.version))
-        ).all()
-    return {number: (row.edition, content_of(row)) for number, row in rows}
+def _head(engine: Engine, code: str, edition: str, effective_from: datetime | None, mine: str) -> CodeEdition:
+    """The edition, of the kind and with the titles that the code's other editions have."""
+    known = [e for e in editions(engine, mine) if e.code == code]
+    last = known[-1] if known else CodeEdition(code=code, edition=edition, kind="national")
+    same = next((e for e in known if e.edition == edition), None)
+    if same is not None:
+        return CodeEdition(**same.model_dump())
+    return CodeEdition(
+        code=code, edition=edition, kind=last.kind, mine=last.mine, title_zh=last.title_zh, title_en=last.title_en,
+        effective_from=effective_from,
+    )  # fmt: skip
 
 
-def _carried(content: Content, known: tuple[str, Content] | None, edition: str) -> Content:
-    """The content with what the file cannot say carried over from the newest version: tags, limits, other language."""
-    if known is None or content.hazards or content.limits:
-        return content
-    old = known[1]
-    kept = {
-        field: getattr(old, field)
-        for field in ("title_zh", "title_en", "text_zh", "text_en", "heading_zh", "heading_en")
-        if not getattr(content, field) and (known[0] == edition or field.startswith("title"))
-    }
-    return replace(content, hazards=old.hazards, limits=old.limits, tightens=old.tightens, **kept)
-
-
-def _unchanged(content: Content, known: tuple[str, Content] | None, edition: str) -> bool:
-    if known is None or known[0] != edition:
-        return False
-    undated = [replace(c, effective_from=None, effective_to=None) for c in (content, known[1])]
-    return content_hash(undated[0]) == content_hash(undated[1])
-
-
-def _write(engine: Engine, head: CodeEdition, clauses: Mapping[str, Content], author: str) -> None:
+def _write(engine: Engine, head: CodeEdition, found: Comparison, author: str, start: datetime | None) -> None:
     with writing(engine) as session:
-        known = session.get(CodeEdition, (head.code, head.edition))
-        if known is None or head.title_zh or head.title_en:
-            put_edition(session, CodeEdition(**head.model_dump()))
-        drop_drafts(session, head.code, head.edition, clauses)
-        put_drafts(session, head.code, head.edition, clauses, author)
+        put_edition(session, CodeEdition(**head.model_dump()))
+        drop_drafts(session, head.code, head.edition, {*found.contents, *found.repealed})
+        put_drafts(session, head.code, head.edition, found.contents, author)
+        put_repeals(session, head.code, head.edition, found.repealed, author, start)
 
 
 def _several(numbers: Sequence[str]) -> str:

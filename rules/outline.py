@@ -2,8 +2,10 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rules.numbering import ARTICLE, CFR, HEADING, LEVELS, NUMERAL, article_number, chinese_number, follows, path
 
@@ -23,7 +25,10 @@ _SENTENCE = re.compile(r"[。；;：:，,]")
 
 @dataclass
 class Article:
-    """One clause as it stands in a file; ``english`` is a second title and text, where a table has both languages."""
+    """One clause as it stands in a file; ``english`` is a second title and text, where a table has both languages.
+
+    ``fields``: what a table states outright of the clause, by the names of rules.clause.Content.
+    """
 
     number: str
     line: int
@@ -31,6 +36,7 @@ class Article:
     title: str = ""
     parts: list[str] = field(default_factory=list)
     english: tuple[str, str] = ("", "")
+    fields: dict[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -40,13 +46,14 @@ class Article:
 
 @dataclass
 class Outline:
-    """What was found: the clauses in order, and lines that belong to none of them."""
+    """What was found: the clauses in order, and lines that belong to none of them; ``said``: fields of each clause."""
 
     style: str
     articles: list[Article] = field(default_factory=list)
     stray: list[tuple[int, str]] = field(default_factory=list)
     headings: set[str] = field(default_factory=set)
     doubled: list[str] = field(default_factory=list)
+    said: frozenset[str] = frozenset()
 
 
 def outline(lines: Lines) -> Outline:
@@ -86,7 +93,7 @@ def _articles(lines: Lines) -> Outline:
         for piece in _pieces(line, last):
             match = ARTICLE.match(piece.lstrip(_QUOTES))
             if match and not _REFERENCE.match(piece.lstrip(_QUOTES)[match.end() :]):
-                rest = piece.lstrip(_QUOTES)[match.end() :].strip(" :：　").strip('"“”')
+                rest = piece.lstrip(_QUOTES)[match.end() :].lstrip(" :：　").strip(' "“”')
                 article = Article(article_number(match), number, tuple(heading[k] for k in sorted(heading)), "", [rest])
                 last = int(article.number.partition("-")[0])
                 found.articles.append(article)
@@ -245,3 +252,8 @@ def doubles(articles: Sequence[Article]) -> list[str]:
     for article in articles:
         texts.setdefault(article.number, set()).add(article.text)
     return [number for number, different in texts.items() if len(different) > 1]
+
+
+def repeated(articles: Sequence[Article]) -> list[str]:
+    """Numbers that stand more than once, whatever their texts."""
+    return [number for number, count in Counter(a.number for a in articles).items() if count > 1]

@@ -67,7 +67,7 @@ def put_drafts(session: Session, code: str, edition: str, contents: Mapping[str,
     if session.get(CodeEdition, (code, edition)) is None:
         raise ClauseError(f"There is no edition {edition!r} of code {code!r}: import it or add it first.")
     for number, content in contents.items():
-        _check(code, number, content)
+        check_content(code, number, content)
     latest = _latest_numbers(session, code)
     new = [n for n in contents if clause_id(code, n) not in latest]
     session.add_all(Clause(id=clause_id(code, n), code=code, number=n, sort_key=sort_key(n)) for n in new)
@@ -80,6 +80,28 @@ def put_drafts(session: Session, code: str, edition: str, contents: Mapping[str,
     session.add_all(rows)
     count_change(session)
     return [row.id for row in rows]
+
+
+def put_repeals(
+    session: Session, code: str, edition: str, numbers: Iterable[str], author: str, start: datetime | None
+) -> list[str]:
+    """Drafts, within a transaction, of the end of clauses at ``start`` (None: when they are published).
+
+    Only a clause that is published without an end needs one; one that never was is gone with its draft. Answers the
+    versions' ids. Like every draft they are reviewed and published; then nothing of the clause is in force.
+    """
+    latest, now, ids = _latest_numbers(session, code), utc_now(), []
+    for identity in (clause_id(code, n) for n in numbers):
+        live = [v for v in _published(session, identity) if v.effective_to is None]
+        if not live:
+            continue
+        content = replace(content_of(live[-1]), effective_from=start, effective_to=None)
+        row = _row(identity, latest[identity] + 1, edition, content, author, now)
+        row.ended = "REPEALED"
+        session.add(row)
+        ids.append(row.id)
+    count_change(session)
+    return ids
 
 
 def drop_drafts(session: Session, code: str, edition: str, numbers: Iterable[str]) -> None:
@@ -136,7 +158,10 @@ def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime, oth
     if by in (row.author, row.reviewer):
         raise ApprovalError(f"{by} wrote or reviewed {row.id}: somebody else has to publish it.")
     row.effective_from = row.effective_from or at
-    _refuse_loosening(session, row)
+    if row.ended == "REPEALED":
+        row.effective_to = row.effective_from
+    else:
+        _refuse_loosening(session, row)
     _make_room(row, others)
     row.state, row.approver, row.published_at = "PUBLISHED", by, at
 
@@ -244,7 +269,8 @@ def _columns(content: Content) -> dict[str, Any]:
     }
 
 
-def _check(code: str, number: str, content: Content) -> None:
+def check_content(code: str, number: str, content: Content) -> None:
+    """Raises ClauseError where text, hazard tags or dates of a clause cannot be."""
     where = f"{code} {number}"
     if not (content.text_zh.strip() or content.text_en.strip()):
         raise ClauseError(f"{where} has no text in either language.")
@@ -297,9 +323,14 @@ def _make_room(row: ClauseVersion, others: Iterable[ClauseVersion]) -> None:
     for other in others:
         if other.effective_from is not None and other.effective_from > start:
             row.effective_to = min(row.effective_to or other.effective_from, other.effective_from)
-            row.ended = row.ended or "SUPERSEDED"
+            row.ended = row.ended or ("REPEALED" if _repeals(other) else "SUPERSEDED")
         elif other.effective_to is None or other.effective_to > start:
-            other.effective_to, other.ended = start, "SUPERSEDED"
+            other.effective_to, other.ended = start, "REPEALED" if _repeals(row) else "SUPERSEDED"
+
+
+def _repeals(row: ClauseVersion) -> bool:
+    """Whether the version is nothing but the clause's end: it ends where it begins."""
+    return row.ended == "REPEALED" and row.effective_to == row.effective_from
 
 
 def _published(session: Session, identity: str) -> Iterable[ClauseVersion]:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import SQLModel
 
-from rules.clause import CodeEdition, Content, in_force, listing
+from rules.clause import CodeEdition, Content, history, in_force, listing
 from rules.errors import ClauseError, ImportRefusedError
 from rules.export import export_code
 from rules.formats import decoded, read_content
@@ -150,7 +150,8 @@ def test_a_file_that_numbers_every_paragraph_is_understood(engine, tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
-        ("law.pdf", b"%PDF-1.7", "no kind of file"),
+        ("law.odt", b"text", "no kind of file"),
+        ("law.pdf", b"%PDF-1.7", "cannot be read as a PDF"),
         ("law.txt", b"", "is empty"),
         ("law.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "no text in"),
         ("law.txt", "一篇散文，没有条文。".encode(), "no numbered clause"),
@@ -241,6 +242,147 @@ def test_what_is_exported_is_imported_again(engine, tmp_path):
         export_code(engine, "nothing", tmp_path / "x.csv", NOW)
     with pytest.raises(ClauseError, match=r"neither \.csv nor \.json"):
         export_code(engine, "code", tmp_path / "x.pdf", NOW)
+
+
+def put_in_force(engine, edition: str, at: datetime | None = None) -> None:
+    review_edition(engine, "code", edition, "wang")
+    publish_edition(engine, "code", edition, "li", at)
+
+
+TAGGED = """number,text_zh,text_en,hazards,limits,tightens
+1,甲。,First.,belt-deviation;methane-high,"[{""quantity"":""methane"",""comparison"":"">="",""value"":1,""unit"":""%""}]",
+2,乙。,Second.,,,
+3,丙。,,fire,,
+"""
+
+
+def test_an_export_keeps_limits_tags_dates_and_both_languages(engine, tmp_path):
+    load(engine, written(tmp_path / "a.csv", TAGGED), effective_from=NOW)
+    put_in_force(engine, "1")
+    before = {p.number: p.content for p in listing(engine, "code", NOW)}
+    assert before["1"].hazards == ("belt-deviation", "methane-high")
+    assert before["1"].limits[0].value == 1
+    for name in ("out.csv", "out.json"):
+        export_code(engine, "code", tmp_path / name, NOW)
+        assert load(engine, tmp_path / name).unchanged == 3
+        load(engine, tmp_path / name, f"other-{name}")
+        assert {p.number: p.content for p in listing(engine, f"other-{name}", NOW)} == before
+
+
+def test_a_column_of_tags_that_is_empty_takes_the_tags_away(engine, tmp_path):
+    load(engine, written(tmp_path / "a.csv", TAGGED))
+    load(engine, written(tmp_path / "b.csv", "number,text_zh,hazards\n1,甲。,\n"))
+    first = listing(engine, "code", NOW)[0].content
+    assert first.hazards == ()
+    assert first.limits[0].value == 1
+    assert first.text_en == "First."
+
+
+def test_an_amendment_gives_as_of_answers_on_both_sides_of_its_date(engine, tmp_path):
+    load(engine, written(tmp_path / "a.csv", TAGGED), edition="2016", effective_from=NOW)
+    put_in_force(engine, "2016")
+    change = NOW + timedelta(days=100)
+    amendment = written(tmp_path / "b.txt", "第一条 新甲。\n第二条之一 新的一条。\n第三条 （删除）\n")
+    report = load(engine, amendment, edition="2022", effective_from=change)
+    assert [(c.number, c.kind, c.before, c.after) for c in report.changes] == [
+        ("1", "changed", "甲。", "新甲。"),
+        ("2-1", "added", "", "新的一条。"),
+        ("3", "repealed", "丙。", ""),
+        ("2", "absent", "乙。", ""),
+    ]
+    assert report.carried == ("1",)
+    assert report.orphaned == (("hazard fire", "3"),)
+    assert [p.number for p in in_force(engine, "demo", change)] == ["1", "2", "3"]
+    put_in_force(engine, "2022")
+    before, after = in_force(engine, "demo", change - timedelta(seconds=1)), in_force(engine, "demo", change)
+    assert [(p.number, p.text("zh"), p.edition) for p in before] == [
+        ("1", "甲。", "2016"),
+        ("2", "乙。", "2016"),
+        ("3", "丙。", "2016"),
+    ]
+    assert [(p.number, p.text("zh"), p.edition) for p in after] == [
+        ("1", "新甲。", "2022"),
+        ("2", "乙。", "2016"),
+        ("2-1", "新的一条。", "2022"),
+    ]
+    assert after[0].content.hazards == ("belt-deviation", "methane-high")
+    assert after[0].content.limits[0].value == 1
+    third = history(engine, "code:3", change)
+    assert [p.state for p in third] == ["REPEALED", "REPEALED"]
+    assert [p.repeals for p in third] == [False, True]
+
+
+def test_absence_is_repeal_only_where_the_file_replaces_the_code(engine, tmp_path):
+    load(engine, written(tmp_path / "a.csv", TAGGED), effective_from=NOW)
+    put_in_force(engine, "1")
+    new = written(tmp_path / "b.txt", "第一条 甲。\n")
+    assert load(engine, new).repealed == ()
+    change = NOW + timedelta(days=1)
+    dry = load(engine, new, replaces=True, effective_from=change, dry_run=True)
+    assert (dry.repealed, dry.unchanged) == (("2", "3"), 1)
+    assert {p.state for p in listing(engine, "code", NOW)} == {"PUBLISHED"}
+    load(engine, new, replaces=True, effective_from=change)
+    assert load(engine, new, replaces=True, effective_from=change).repealed == ()
+    put_in_force(engine, "1")
+    assert [p.number for p in in_force(engine, "demo", NOW)] == ["1", "2", "3"]
+    assert [p.number for p in in_force(engine, "demo", change)] == ["1"]
+
+
+def test_a_clause_that_a_supplement_tightens_is_missed_when_it_goes(engine, tmp_path):
+    load(engine, written(tmp_path / "a.csv", TAGGED), effective_from=NOW)
+    put_in_force(engine, "1")
+    add_edition(engine, CodeEdition(code="site", edition="1", kind="supplement", mine="demo"))
+    draft(engine, "site", "1", "7", Content(text_zh="更严。", tightens="code 2"), "wang")
+    report = load(engine, written(tmp_path / "b.txt", "第一条 甲。\n第三条 丙。\n"), replaces=True, dry_run=True)
+    assert report.orphaned == (("tightened by site:7", "2"),)
+    assert "tightened by site:7 is left without its clause 2." in report.warnings
+
+
+def test_a_clause_comes_back_after_its_repeal(engine, tmp_path):
+    load(engine, written(tmp_path / "a.csv", TAGGED), effective_from=NOW)
+    put_in_force(engine, "1")
+    gone, back = NOW + timedelta(days=1), NOW + timedelta(days=2)
+    load(engine, written(tmp_path / "b.txt", "第三条 删除。\n"), edition="2", effective_from=gone)
+    put_in_force(engine, "2")
+    report = load(engine, written(tmp_path / "c.txt", "第三条 丙。\n"), edition="3", effective_from=back)
+    assert [(c.number, c.kind) for c in report.changes if c.kind != "absent"] == [("3", "added")]
+    put_in_force(engine, "3")
+    numbers = [[p.number for p in in_force(engine, "demo", at)] for at in (NOW, gone, back)]
+    assert numbers == [["1", "2", "3"], ["1", "2"], ["1", "2", "3"]]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('1,甲,nonsense,"[]",,', "catalogue of risk types has not"),
+        ('1,甲,,"[{""quantity"":""charm""}]",,', "clause 1"),
+        ("1,甲,,[1],,", "JSON list of objects"),
+        ("1,甲,,[1,,", "no JSON list"),
+        ("1,甲,,,soon,", "write a date"),
+        ("1,甲,,,2026-02-01,2026-01-01", "before it takes effect"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_also_when_nothing_would_be_written(engine, tmp_path, row, says):
+    path = written(tmp_path / "a.csv", f"number,text_zh,hazards,limits,effective_from,effective_to\n{row}\n")
+    for dry_run in (True, False):
+        with pytest.raises((ImportRefusedError, ClauseError), match=says):
+            load(engine, path, dry_run=dry_run)
+    assert listing(engine, "code", NOW) == []
+
+
+def test_a_number_that_stands_twice_with_one_text_is_reported(engine, tmp_path):
+    report = load(engine, written(tmp_path / "a.csv", "number,text\n1,甲\n2,乙\n1,甲\n"))
+    assert report.repeated == ("1",)
+    assert report.count == 2
+
+
+def test_a_supplement_is_imported_again_as_one(engine, tmp_path):
+    add_edition(engine, CodeEdition(code="site", edition="1", kind="supplement", mine="demo", title_zh="补充规定"))
+    draft(engine, "site", "1", "1", Content(text_zh="甲。"), "wang")
+    export_code(engine, "site", tmp_path / "site.json", NOW)
+    load(engine, tmp_path / "site.json", "site", "2")
+    new = listing(engine, "site", NOW)[0]
+    assert (new.edition, new.kind, new.mine, new.code_title_zh) == ("2", "supplement", "demo", "补充规定")
 
 
 def test_the_regulation_by_article(engine, test_data):
