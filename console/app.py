@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from console import alert, clauses, health, live, login, pages, pictures, queue, raise_hazard, wall
+from console import alert, clauses, health, live, login, pages, performance_page, pictures, queue, raise_hazard, wall
 from console.auth import UPLOAD_PATH
 from console.clause_search import ClauseSearch
 from console.errors import MissingError, NotLoggedInError, PasswordDueError, RefusedError
@@ -33,7 +33,7 @@ from stream.heartbeat import Heartbeat
 from stream.log import Log
 
 STATIC = Path(__file__).parent / "static"
-_PAGES = (login, pages, live, queue, alert, raise_hazard, clauses, wall, pictures, health)
+_PAGES = (login, pages, live, queue, alert, raise_hazard, clauses, wall, performance_page, pictures, health)
 _logger = structlog.get_logger()
 
 

@@ -36,6 +36,14 @@ class Figures:
         """How long ago, in two units at most."""
         return age(self._language, (utc_now() - value).total_seconds())
 
+    def lasting(self, seconds: float) -> str:
+        """A duration, in two units at most."""
+        return age(self._language, seconds)
+
+    def share(self, value: float) -> str:
+        """A share in per cent, with the digits that tell small ones apart."""
+        return f"{value * 100:.3g} %" if value < 1 else f"{value:.0%}".replace("%", " %")
+
     def number(self, value: float) -> str:
         """A measured value without needless zeros."""
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -96,6 +96,9 @@ class Alert(SQLModel, table=True):
     __table_args__ = (
         Index("alert_open_fingerprint", "mine", "fingerprint", "closed"),
         Index("alert_due", "mine", "closed", "due_at"),
+        Index("alert_closed", "mine", "closed", "closed_at"),
+        Index("alert_open", "mine", "closed", "committed_at"),
+        Index("alert_committed", "mine", "committed_at"),
     )
 
     id: str = Field(primary_key=True, max_length=32)
@@ -116,7 +119,7 @@ class Alert(SQLModel, table=True):
     episode: str = "ongoing"
     folded: int = 0
     raised_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
-    committed_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    committed_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     updated_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     returned_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     acked_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
@@ -153,6 +156,7 @@ class AlertRisk(SQLModel, table=True):
     """One event of a risk, as it came, linked to the alert that stands for it."""
 
     __tablename__ = "alert_risk"
+    __table_args__ = (Index("alert_risk_published", "mine", "published_at"),)
 
     mine: str = Field(primary_key=True, max_length=63)
     risk_id: str = Field(primary_key=True, max_length=64)
@@ -160,7 +164,7 @@ class AlertRisk(SQLModel, table=True):
     alert_id: str = Field(foreign_key="alert.id", index=True)
     state: str
     type: str
-    published_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    published_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
     @property

@@ -131,6 +131,7 @@ class Mine:
             alert = session.get_one(Alert, alert_id)
             document = session.get_one(Document, document_identity(alert_id, alert.document_version))
             document.state, document.decided_by = DocumentState.AUTO_CLOSED.value, "routine@1"
+            document.auto_closed_at = document.decided_at = utc_now()
             document.verdict = to_json(
                 Verdict(
                     close=True, reasons=(Reason(condition="listed", ok=True, figures=alert.type),), policy="routine@1"

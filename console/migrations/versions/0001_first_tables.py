@@ -70,9 +70,11 @@ def upgrade() -> None:
     sa.Column('lease_until', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('id')
     )
+    op.create_index('alert_closed', 'alert', ['mine', 'closed', 'closed_at'], unique=False)
+    op.create_index('alert_committed', 'alert', ['mine', 'committed_at'], unique=False)
     op.create_index('alert_due', 'alert', ['mine', 'closed', 'due_at'], unique=False)
+    op.create_index('alert_open', 'alert', ['mine', 'closed', 'committed_at'], unique=False)
     op.create_index('alert_open_fingerprint', 'alert', ['mine', 'fingerprint', 'closed'], unique=False)
-    op.create_index(op.f('ix_alert_committed_at'), 'alert', ['committed_at'], unique=False)
     op.create_index(op.f('ix_alert_mine'), 'alert', ['mine'], unique=False)
     op.create_table('audit_line',
     sa.Column('mine', sa.String(63), nullable=False),
@@ -231,8 +233,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['alert_id'], ['alert.id'], ),
     sa.PrimaryKeyConstraint('mine', 'risk_id', 'sequence')
     )
+    op.create_index('alert_risk_published', 'alert_risk', ['mine', 'published_at'], unique=False)
     op.create_index(op.f('ix_alert_risk_alert_id'), 'alert_risk', ['alert_id'], unique=False)
-    op.create_index(op.f('ix_alert_risk_published_at'), 'alert_risk', ['published_at'], unique=False)
     op.create_table('clause_version',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('clause_id', sa.String(), nullable=False),
@@ -338,8 +340,8 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_clause_version_content_hash'), table_name='clause_version')
     op.drop_index(op.f('ix_clause_version_clause_id'), table_name='clause_version')
     op.drop_table('clause_version')
-    op.drop_index(op.f('ix_alert_risk_published_at'), table_name='alert_risk')
     op.drop_index(op.f('ix_alert_risk_alert_id'), table_name='alert_risk')
+    op.drop_index('alert_risk_published', table_name='alert_risk')
     op.drop_table('alert_risk')
     op.drop_index(op.f('ix_stage_heartbeat_mine'), table_name='stage_heartbeat')
     op.drop_index(op.f('ix_stage_heartbeat_beat_at'), table_name='stage_heartbeat')
@@ -367,9 +369,11 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_audit_line_subject'), table_name='audit_line')
     op.drop_table('audit_line')
     op.drop_index(op.f('ix_alert_mine'), table_name='alert')
-    op.drop_index(op.f('ix_alert_committed_at'), table_name='alert')
     op.drop_index('alert_open_fingerprint', table_name='alert')
+    op.drop_index('alert_open', table_name='alert')
     op.drop_index('alert_due', table_name='alert')
+    op.drop_index('alert_committed', table_name='alert')
+    op.drop_index('alert_closed', table_name='alert')
     op.drop_table('alert')
     op.drop_index(op.f('ix_account_mine'), table_name='account')
     op.drop_table('account')
