@@ -85,6 +85,28 @@ def train(
 
 
 @app.command()
+def export(
+    weights: Annotated[Path, typer.Argument(help="Trained YOLO weights, a .pt file.", exists=True, dir_okay=False)],
+    folder: Annotated[Path, typer.Option("--out", help="Where the export folder goes.")],
+    *,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibrate", help="Eight-bit integers, with ranges from the pictures of this data.yaml."),
+    ] = None,
+    image_size: Annotated[int, typer.Option("--image-size", min=64, help="Long side in pixels.")] = 320,
+    as_json: Json = False,
+) -> None:
+    """Bring weights into the form that runs fastest on a processor, and say the digest to pin them with."""
+    from vision.train import export as bring
+    from vision.weights_file import folder_digest
+
+    made = bring(weights, folder, image_size=image_size, calibration=calibration)
+    show({"weights": str(made), "sha256": folder_digest(made)}, as_json=as_json)
+    if calibration is not None:
+        err.print("Evaluate both forms before you pin one: eight bits are faster and may cost accuracy.")
+
+
+@app.command()
 def evaluate(
     weights: Annotated[Path, typer.Option("--weights", help="YOLO weights: a .pt file or an OpenVINO folder.")],
     data_yaml: Annotated[Path, typer.Option("--data", help="The set's data.yaml, in YOLO's layout.")],

@@ -45,7 +45,8 @@ weights, data, folder = map(Path, sys.argv[1:])
 print("AGAIN", train(data.with_name("mapped.yaml"), weights.parents[2]))
 small = strip(weights, folder / "small.pt", image_size=64)
 exported = export(small, folder, image_size=64)
-for path in (weights, small, exported):
+quantised = export(small, folder / "int8", image_size=64, calibration=data)
+for path in (weights, small, exported, quantised):
     found = evaluate(path, data, class_map={"Hardhat": "helmet", "lamp": ""}, threshold=0.3, image_size=64)
     print("FOUND", json.dumps(found.as_dict()))
 """
@@ -138,7 +139,7 @@ def test_weights_score_alike_stripped_and_exported_and_tell_no_folders(
     assert f"AGAIN {trained[0]}" in said.splitlines()  # all epochs are done: nothing is trained
     assert epochs(drawn / "training") == before
     scores = [json.loads(line.removeprefix("FOUND ")) for line in said.splitlines() if line.startswith("FOUND ")]
-    assert len(scores) == 3
+    assert len(scores) == 4
     for score in scores:
         assert score["pictures"] == 16
         assert list(score["classes"]) == ["helmet"]
@@ -149,6 +150,8 @@ def test_weights_score_alike_stripped_and_exported_and_tell_no_folders(
     assert str(drawn) not in (exported / "metadata.yaml").read_text()
     assert (out / "small.pt").stat().st_size < trained[0].stat().st_size + 10_000
     assert folder_digest(exported) != folder_digest(out / "small.pt")
+    assert "FakeQuantize" in (out / "int8" / exported.name / "small.xml").read_text()
+    assert "FakeQuantize" not in (exported / "small.xml").read_text()
 
 
 def test_a_training_by_the_clock_ends_with_a_low_rate() -> None:
