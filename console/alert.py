@@ -21,7 +21,9 @@ from console.auth import allowed, anybody_logged_in, text_field
 from console.errors import MissingError, RefusedError, StaleError, WrongInputError
 from console.pages import language, render, see_other, wants_page
 from console.services import services
+from console.similar import similar_to
 from console.translations import text
+from console.trend import trends_of
 from disposal.alert import Alert
 from disposal.decision import decide
 from disposal.document import EFFECTS, Decision
@@ -69,6 +71,15 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             readings=latest(ours.engine, ours.mine, place=alert.place),
             pictures=pictures_of(events),
             measured_values=measured_of(events),
+            trends=trends_of(
+                ours.engine,
+                alert,
+                ours.names.site(),
+                measured_of(events),
+                zone=ours.zone,
+                language=language(request),
+            ),
+            similar=similar_to(session, alert),
             events=events,
             lines=timeline(session, ours.mine, alert),
             next_step=next_step(alert, state),

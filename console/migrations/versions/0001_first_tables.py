@@ -75,6 +75,7 @@ def upgrade() -> None:
     op.create_index('alert_due', 'alert', ['mine', 'closed', 'due_at'], unique=False)
     op.create_index('alert_open', 'alert', ['mine', 'closed', 'committed_at'], unique=False)
     op.create_index('alert_open_fingerprint', 'alert', ['mine', 'fingerprint', 'closed'], unique=False)
+    op.create_index('alert_similar', 'alert', ['mine', 'type', 'place', 'committed_at'], unique=False)
     op.create_index(op.f('ix_alert_mine'), 'alert', ['mine'], unique=False)
     op.create_table('audit_line',
     sa.Column('mine', sa.String(63), nullable=False),
@@ -369,6 +370,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_audit_line_subject'), table_name='audit_line')
     op.drop_table('audit_line')
     op.drop_index(op.f('ix_alert_mine'), table_name='alert')
+    op.drop_index('alert_similar', table_name='alert')
     op.drop_index('alert_open_fingerprint', table_name='alert')
     op.drop_index('alert_open', table_name='alert')
     op.drop_index('alert_due', table_name='alert')
