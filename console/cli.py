@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 import typer
 
-from console import cli_clauses, cli_keeping, cli_sets, cli_vision
+from console import cli_clauses, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
 from console.demo import SAMPLES, demo_installation
 from console.doctor import check_endpoint
 from console.installation import Installation, is_known, open_installation
@@ -33,7 +33,9 @@ app = typer.Typer(
 )
 app.add_typer(cli_clauses.app, name="clauses")
 app.add_typer(cli_vision.app, name="vision")
+app.add_typer(cli_policy.app, name="policy")
 cli_sets.register(cli_vision.app)
+cli_replay.register(cli_vision.app)
 cli_keeping.register(app)
 
 LogLevel = Annotated[

@@ -24,7 +24,8 @@ from stream.site import Site, load_site
 
 FLOOD_MINUTES = 10
 """ISA-18.2 counts alarms in ten minutes to tell a flood."""
-_TROUBLE = ("camera-blind", "camera-moved", "camera-frozen", "camera-offline", "sensor-stale")
+TROUBLE = ("camera-blind", "camera-moved", "camera-frozen", "camera-offline", "sensor-stale")
+"""Risk types that tell of a source that cannot be believed."""
 
 
 def events_of(session: Session, alert_id: str) -> list[Risk]:
@@ -95,15 +96,18 @@ def closure_facts(
         alerts_lately=lately,
         shelved=alert.shelved_until is not None and alert.shelved_until > now,
         document_faults=document_faults(document),
-        citations=_cited(engine, alert.mine, document, now),
+        citations=cited(engine, alert.mine, document, now),
         closed_today=closed,
     )
 
 
-def area_readings(engine: Engine, mine: str, place: str, now: datetime) -> tuple[AreaReading, ...] | None:
+def area_readings(
+    engine: Engine, mine: str, place: str, now: datetime, *, past: bool = False
+) -> tuple[AreaReading, ...] | None:
     """What every sensor of the place says now, against every limit in force there; None where the place is unknown.
 
-    A reading further from now than its sensor may be silent counts as missing, one from the future too.
+    A reading further from now than its sensor may be silent counts as missing, one from the future too. ``past``:
+    readings later than ``now`` are stored, and were not known then.
     """
     site = current_site(engine, mine)
     where = site.place(place) if site else None
@@ -113,7 +117,7 @@ def area_readings(engine: Engine, mine: str, place: str, now: datetime) -> tuple
     if not sensors:
         return ()
     limits = limits_in_force(in_force(engine, mine, now))
-    known = {row.sensor: row for row in latest(engine, mine, place=place)}
+    known = {row.sensor: row for row in latest(engine, mine, place=place, until=now if past else None)}
     found = []
     for sensor in sensors:
         row = known.get(sensor.id)
@@ -149,7 +153,8 @@ def _missing(content: DocumentContent) -> list[str]:
     return [name for name, there in elements.items() if not there]
 
 
-def _cited(engine: Engine, mine: str, document: Document, now: datetime) -> tuple[Cited, ...]:
+def cited(engine: Engine, mine: str, document: Document, now: datetime) -> tuple[Cited, ...]:
+    """The document's citations: was each among its matches, is it in force now."""
     content = document.read_content()
     if content is None:
         return ()
@@ -187,7 +192,7 @@ def _open_trouble(session: Session, alert: Alert) -> list[str]:
             select(Alert.type).where(
                 Alert.mine == alert.mine,
                 Alert.source == alert.source,
-                col(Alert.type).in_(_TROUBLE),
+                col(Alert.type).in_(TROUBLE),
                 col(Alert.closed).is_(False),
                 Alert.id != alert.id,
             )

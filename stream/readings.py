@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Column, Engine, Index, func
 from sqlalchemy.dialects import postgresql, sqlite
@@ -47,13 +48,22 @@ def store_readings(engine: Engine, readings: Sequence[Reading]) -> None:
         session.connection().execute(insert(StoredReading).on_conflict_do_nothing(), rows)
 
 
-def latest(engine: Engine, mine: str, *, place: str | None = None, sensor: str | None = None) -> list[StoredReading]:
-    """The newest reading of each sensor, of one place or one sensor where they are given, by sensor."""
-    wanted = [StoredReading.mine == mine]
+def latest(
+    engine: Engine,
+    mine: str,
+    *,
+    place: str | None = None,
+    sensor: str | None = None,
+    until: datetime | None = None,
+) -> list[StoredReading]:
+    """The newest reading of each sensor (captured by ``until``), of one place or sensor where given, by sensor."""
+    wanted: list[Any] = [StoredReading.mine == mine]
     if place is not None:
         wanted.append(StoredReading.place == place)
     if sensor is not None:
         wanted.append(StoredReading.sensor == sensor)
+    if until is not None:
+        wanted.append(col(StoredReading.captured_at) <= until)
     newest = (
         select(col(StoredReading.sensor), func.max(col(StoredReading.captured_at)).label("at"))
         .where(*wanted)
