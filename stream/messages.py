@@ -95,11 +95,14 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored piece of evidence: its sha256 (hex) is its address in the evidence store of its mine."""
+    """A stored piece of evidence: its sha256 (hex) is its address in the evidence store of its mine.
+
+    ``analysis`` is no picture but the record of how the frames were analysed.
+    """
 
     sha256: str
     media_type: str
-    kind: Literal["frame", "annotated", "clip", "photo", "context"]
+    kind: Literal["frame", "annotated", "clip", "analysis", "photo", "context"]
     captured_at: Time
 
 

@@ -10,8 +10,11 @@ from stream.catalogue import RISK_TYPES
 from stream.heartbeat import Heartbeat
 from stream.log import Log
 from stream.messages import Detection, Risk, encode
+from vision.analysis import analysis_of
 from vision.episode import Event
+from vision.picture import PictureState
 from vision.record import Recorder
+from vision.settings import VisionSettings
 from vision.view import CameraView
 
 
@@ -19,19 +22,36 @@ class Publisher:
     """Keeps what is to be published until the log has it, so that a log that fails for a while loses nothing."""
 
     def __init__(
-        self, log: Log, mine: str, recorder: Recorder, heartbeat: Heartbeat, clock: Callable[[], datetime]
+        self,
+        log: Log,
+        mine: str,
+        settings: VisionSettings,
+        recorder: Recorder,
+        heartbeat: Heartbeat,
+        clock: Callable[[], datetime],
     ) -> None:
         self._log = log
         self._mine = mine
+        self._settings = settings
         self._recorder = recorder
         self._heartbeat = heartbeat
         self._clock = clock
         self._waiting: deque[Risk] = deque()
 
-    def prepare(self, event: Event, view: CameraView, everything: Sequence[Detection] = ()) -> Risk:
-        """The risk that tells of the event, its evidence stored."""
+    def prepare(
+        self,
+        event: Event,
+        view: CameraView,
+        everything: Sequence[Detection] = (),
+        picture: PictureState = PictureState(),
+    ) -> Risk:
+        """The risk that tells of the event, its evidence stored. ``picture``: what is remembered of the camera's."""
         episode, camera = event.episode, view.camera
         zone = next((z for z in view.zones if z.zone.id == episode.zone), None)
+        evidence = self._recorder.evidence(event, camera.id, zone, everything)
+        if event.state == "raised":
+            analysis = analysis_of(episode, view, self._settings, picture, evidence)
+            evidence = (*evidence, *self._recorder.analysis(analysis))
         return Risk(
             mine=self._mine,
             risk_id=episode.risk_id,
@@ -48,7 +68,7 @@ class Publisher:
             read_at=event.read_at,
             published_at=event.read_at,
             detections=event.detections,
-            evidence=self._recorder.evidence(event, camera.id, zone, everything),
+            evidence=evidence,
             absence=event.absence,
             detector=_seen_by(episode.type, view),
             reason=event.reason,

@@ -11,6 +11,7 @@ from stream.catalogue import RISK_TYPES
 from stream.errors import EvidenceError
 from stream.evidence import EvidenceStore
 from stream.messages import Detection, Evidence, Frame
+from vision.analysis import MEDIA_TYPE, Analysis, encode_analysis
 from vision.annotate import annotate
 from vision.clip import make_clip
 from vision.episode import Episode, Event, Look
@@ -27,7 +28,7 @@ CLIP_BYTES = 8 * 1024**2
 
 _logger = structlog.get_logger()
 
-Kind = Literal["frame", "annotated", "clip"]
+Kind = Literal["frame", "annotated", "clip", "analysis"]
 
 
 class _Held(NamedTuple):
@@ -71,6 +72,17 @@ class Recorder:
             return (*pictures, *self._clip(event.episode, camera)) if event.record else pictures
         except EvidenceError as error:
             _logger.error("evidence not stored", camera=camera, risk=event.episode.risk_id, reason=str(error))
+            return ()
+
+    def analysis(self, analysis: Analysis) -> tuple[Evidence, ...]:
+        """Store how the kept frames were analysed and answer the reference; nothing where it cannot be stored."""
+        if not analysis.frames:
+            return ()
+        try:
+            raised_at = analysis.frames[-1].captured_at
+            return (self._put(encode_analysis(analysis), MEDIA_TYPE, "analysis", raised_at),)
+        except EvidenceError as error:
+            _logger.error("analysis not stored", risk=analysis.risk_id, reason=str(error))
             return ()
 
     def _hold_for_clip(self, frame: Frame) -> None:

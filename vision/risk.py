@@ -209,6 +209,7 @@ def _begin(source: str, key: Key, observation: Observation, support: Support) ->
             supported_at=observation.captured_at,
             confidence=0.0,
             persons=0,
+            position=observation.position,
             supports=0,
         ),
         observation,

@@ -74,7 +74,7 @@ class VisionStage:
         self._site = SiteWatch(engine, mine, detectors)
         self._memory = Partitions(engine, NAME)
         self._recorder = Recorder(evidence, mine, settings.clip_seconds)
-        self._publisher = Publisher(log, mine, self._recorder, heartbeat, clock)
+        self._publisher = Publisher(log, mine, settings, self._recorder, heartbeat, clock)
         self._trackers: dict[str, Tracker] = {}
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")
 
@@ -169,7 +169,8 @@ class VisionStage:
             self._settings.confirmation,
             self._recorder.clip_after,
         )
-        self._publisher.add([self._publisher.prepare(event, shot.view, detections) for event in events])
+        risks = [self._publisher.prepare(event, shot.view, detections, state.picture) for event in events]
+        self._publisher.add(risks)
         self._memory.remember(shot.position, frame.camera, state)
         self._recorder.release(frame.camera, state.looks())
         if not shot.passage.analyse:

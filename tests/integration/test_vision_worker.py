@@ -265,7 +265,7 @@ def test_a_covered_camera_is_a_risk_and_what_it_saw_is_lost(house: House, test_d
     blind = next(risk for risk in house.risks() if risk.type == "camera-blind")
     assert blind.detector == "picture"
     assert blind.zone is None
-    assert {one.kind for one in blind.evidence} == {"frame", "annotated"}
+    assert {one.kind for one in blind.evidence} == {"frame", "annotated", "analysis"}
 
 
 def test_a_redrawn_zone_is_taken_up_without_a_restart(house: House, test_data: Path) -> None:

@@ -39,7 +39,7 @@ evidence = st.builds(
     Evidence,
     sha256=texts,
     media_type=texts,
-    kind=st.sampled_from(["frame", "annotated", "clip", "photo", "context"]),
+    kind=st.sampled_from(["frame", "annotated", "clip", "analysis", "photo", "context"]),
     captured_at=times,
 )
 measured = st.builds(
