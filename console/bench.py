@@ -5,7 +5,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-BENCHES: Mapping[str, str] = {"policy": "disposal.bench_policy", "stream": "stream.bench"}
+BENCHES: Mapping[str, str] = {
+    "draft": "disposal.bench_draft",
+    "policy": "disposal.bench_policy",
+    "rules": "rules.bench",
+    "stream": "stream.bench",
+}
 """Name -> the module whose ``measure(material, *, short)`` answers the figures; loaded when it is asked for."""
 SAMPLES = Path(__file__).parents[1] / "samples"
 

@@ -3,12 +3,14 @@
 import json
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llguidance
 import llguidance.hf
 import llguidance.numpy
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
@@ -24,8 +26,15 @@ _HURRY_SECONDS = 0.6
 """Share of the tokens and of the time after which the grammar's shortest way to the end is taken."""
 
 
+class Written(NamedTuple):
+    """What a model wrote for each prompt, or why it did not come to an end, and how many tokens each took."""
+
+    texts: list[str | DraftError]
+    tokens: list[int]
+
+
 class CausalBackend:
-    """A model in a local folder. One draft at a time; the folder's own code is never run."""
+    """A model in a local folder. One batch of drafts at a time; the folder's own code is never run."""
 
     def __init__(self, settings: LocalModelSettings) -> None:
         """Load the model. Raises ConfigurationError where the folder holds none that can be loaded."""
@@ -34,97 +43,147 @@ class CausalBackend:
         self._lock = threading.Lock()
         self.name = f"transformers:{settings.folder.name}"
         self._tokenizer, self._model = _load(settings.folder)
+        self.parameters = sum(p.numel() for p in self._model.parameters())
+        self._tokenizer.padding_side = "left"
+        self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
+        self._end: int = self._tokenizer.eos_token_id
         size = self._model.get_output_embeddings().weight.shape[0]
+        self._beyond: int = size  # no token at all: where this one ends a text, it ends at its length only
         self._grammar_tokens = llguidance.hf.from_tokenizer(self._tokenizer, n_vocab=size)
         self._closing = _closing_weights(self._tokenizer, size)
 
     def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
         """The model's JSON, of the schema by construction. Raises DraftError where it does not end in time."""
+        written = self.answers([(request, prompt)], seconds)[0]
+        if isinstance(written, DraftError):
+            raise written
+        return written
+
+    def answers(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> list[str | DraftError]:
+        """The model's JSON for each request, written side by side; the error of those that did not end in time.
+
+        Raises DraftError where the model is busy for all of ``seconds``.
+        """
         begin = time.monotonic()
         if not self._lock.acquire(timeout=seconds):
             raise DraftError(f"{self.name} is busy with another draft.")
         try:
             left = seconds - (time.monotonic() - begin)
-            return self._generate(schema(request), prompt, left)
+            return self.write([prompt for _, prompt in asked], [schema(request) for request, _ in asked], left).texts
         finally:
             self._lock.release()
 
-    def _generate(self, answer_schema: dict[str, Any], prompt: Prompt, seconds: float) -> str:
-        constraint = _Constraint(
-            self._grammar_tokens, answer_schema, self._closing, self._settings.tokens * _HURRY_TOKENS, seconds
-        )
-        inputs = self._inputs(prompt)
+    def write(self, prompts: Sequence[Prompt], schemas: Sequence[dict[str, Any]], seconds: float) -> Written:
+        """What the model writes for those prompts, each held to its schema."""
+        hurry_after = self._settings.tokens * _HURRY_TOKENS
+        constraint = _Constraint(self._grammar_tokens, schemas, self._closing, self._end, hurry_after, seconds)
+        inputs = self._inputs(prompts)
+        output = self._complete(inputs, self._settings.tokens, seconds, [constraint])
+        constraint.take(output)
+        written = self._tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        slow = f"{self.name} did not come to an end within {seconds:.1f} s and {self._settings.tokens} tokens."
+        ended = zip(written, constraint.complete, strict=True)
+        return Written([str(text) if done else DraftError(slow) for text, done in ended], constraint.tokens)
+
+    def write_freely(self, prompts: Sequence[Prompt], tokens: int, seconds: float) -> None:
+        """Let the model write so many tokens held to nothing: what the grammar's cost is measured against."""
+        self._complete(self._inputs(prompts), tokens, seconds, [], eos_token_id=self._beyond)
+
+    def _complete(self, inputs: dict[str, Any], tokens: int, seconds: float, processors: list[Any], **more: Any) -> Any:
         with torch.inference_mode():
-            output = self._model.generate(
+            return self._model.generate(
                 **inputs,
-                max_new_tokens=self._settings.tokens,
+                max_new_tokens=tokens,
                 max_time=seconds,
                 do_sample=False,
-                logits_processor=LogitsProcessorList([constraint]),
-                pad_token_id=self._tokenizer.eos_token_id,
+                logits_processor=LogitsProcessorList(processors),
+                pad_token_id=self._end,
+                **more,
             )
-        constraint.take(output)
-        if not constraint.complete:
-            raise DraftError(
-                f"{self.name} did not come to an end within {seconds:.1f} s and {self._settings.tokens} tokens."
-            )
-        written = output[0, inputs["input_ids"].shape[1] :]
-        return str(self._tokenizer.decode(written, skip_special_tokens=True))
 
-    def _inputs(self, prompt: Prompt) -> dict[str, Any]:
+    def _inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        texts = [self._text(prompt) for prompt in prompts]
+        return dict(
+            self._tokenizer(
+                texts, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False
+            )
+        )
+
+    def _text(self, prompt: Prompt) -> str:
+        if not self._tokenizer.chat_template:
+            return prompt.text + "\n"
         message = [{"role": "user", "content": prompt.text}]
-        if self._tokenizer.chat_template:
-            text = self._tokenizer.apply_chat_template(
+        return str(
+            self._tokenizer.apply_chat_template(
                 message, add_generation_prompt=True, tokenize=False, enable_thinking=False
             )
-        else:
-            text = prompt.text + "\n"
-        return dict(self._tokenizer(text, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False))
+        )
 
 
 class _Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
-    """Lets only tokens through that the schema allows next, and hurries to its end when tokens or time run out."""
+    """Lets only tokens through that each row's schema allows next, and hurries when tokens or time run out."""
 
     def __init__(
-        self, tokens: Any, answer_schema: dict[str, Any], closing: Any, hurry_after: float, seconds: float
+        self,
+        tokens: Any,
+        schemas: Sequence[dict[str, Any]],
+        closing: Any,
+        end: int,
+        hurry_after: float,
+        seconds: float,
     ) -> None:
-        compact = {**answer_schema, "x-guidance": {"whitespace_flexible": False}}
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(compact, ensure_ascii=False))
-        self._matcher = llguidance.LLMatcher(tokens, grammar)
-        if self._matcher.is_error():
-            raise DraftError(f"The schema cannot be made a grammar: {self._matcher.get_error()}.")
-        self._mask = llguidance.numpy.allocate_token_bitmask(1, tokens.vocab_size)
+        self._matchers = [_matcher(tokens, one) for one in schemas]
+        self._mask = llguidance.numpy.allocate_token_bitmask(len(schemas), tokens.vocab_size)
         self._closing = closing
+        self._end = end
         self._hurry_after = hurry_after
         self._hurry_at = time.monotonic() + seconds * _HURRY_SECONDS
         self._seen: int | None = None
         self._written = 0
+        self.tokens = [0] * len(schemas)
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores with everything forbidden at minus infinity."""
+        """The scores with everything forbidden at minus infinity; a row that has ended only goes on ending."""
         self.take(input_ids)
-        llguidance.numpy.fill_next_token_bitmask(self._matcher, self._mask, 0)
-        bits = torch.from_numpy(self._mask[0].view("uint8"))
-        allowed = (bits.unsqueeze(-1) >> torch.arange(8, dtype=torch.uint8)) & 1
-        held = scores.masked_fill(allowed.reshape(-1)[: scores.shape[-1]] == 0, float("-inf"))
+        for row, matcher in enumerate(self._matchers):
+            if matcher.is_stopped():
+                self._mask[row] = 0
+                self._mask[row, self._end // 32] = 1 << self._end % 32
+            else:
+                llguidance.numpy.fill_next_token_bitmask(matcher, self._mask, row)
+        forbidden = np.unpackbits(self._mask.view(np.uint8), axis=1, bitorder="little")[:, : scores.shape[-1]] == 0
+        held = scores.masked_fill(torch.from_numpy(forbidden), float("-inf"))
         if self._written > self._hurry_after or time.monotonic() > self._hurry_at:
-            held = held + self._closing
+            held += self._closing
         return held
 
     def take(self, input_ids: Any) -> None:
-        """Tell the grammar which tokens were chosen since the last call."""
+        """Tell the grammars which tokens were chosen since the last call."""
         length = input_ids.shape[1]
-        if self._seen is not None:
-            for token in input_ids[0, self._seen :].tolist():
-                if not self._matcher.is_stopped():
-                    self._matcher.consume_token(token)
-                    self._written += 1
+        if self._seen is not None and length > self._seen:
+            for row, (matcher, chosen) in enumerate(
+                zip(self._matchers, input_ids[:, self._seen :].tolist(), strict=True)
+            ):
+                for token in chosen:
+                    if not matcher.is_stopped():
+                        matcher.consume_token(token)
+                        self.tokens[row] += 1
+            self._written += length - self._seen
         self._seen = length
 
     @property
-    def complete(self) -> bool:
-        """What was written is a whole answer."""
-        return bool(self._matcher.is_accepting() or self._matcher.is_stopped())
+    def complete(self) -> list[bool]:
+        """Of each row, whether what was written is a whole answer."""
+        return [bool(m.is_accepting() or m.is_stopped()) for m in self._matchers]
+
+
+def _matcher(tokens: Any, answer_schema: dict[str, Any]) -> Any:
+    compact = {**answer_schema, "x-guidance": {"whitespace_flexible": False}}
+    grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(compact, ensure_ascii=False))
+    matcher = llguidance.LLMatcher(tokens, grammar)
+    if matcher.is_error():
+        raise DraftError(f"The schema cannot be made a grammar: {matcher.get_error()}.")
+    return matcher
 
 
 def _load(folder: Path) -> tuple[Any, Any]:

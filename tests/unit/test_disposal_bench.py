@@ -1,4 +1,4 @@
-"""The months that the policy's benchmark plays, in small."""
+"""The benchmarks of this package in small."""
 
 from pathlib import Path
 
@@ -43,3 +43,14 @@ def test_the_bench_answers_with_every_figure() -> None:
     assert found["suspended_after"] < found["suspended_after_most"] < 9000
     assert found["routine_closed_share"] >= 0.8
     assert set(found["routine_not_closed"]) >= {"recurrence", "confidence", "readings"}
+
+
+def test_the_bench_of_drafts_answers_with_every_figure() -> None:
+    found = measure("draft", material=Path(), short=True)
+    assert found["schema_valid"] == found["citations_retrieved"] == 1.0
+    assert found["drafts_ended"] == found["drafts"] == 8
+    assert 0 < found["composer_p95_ms"]
+    assert found["batch8_speedup"] > 0
+    assert found["constraint_cost"] > -1
+    assert found["clerk_pass"] is None
+    assert found["clerk_reason"]
