@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from vision.dataset import read_set
 from vision.errors import DatasetError
 from vision.offline import prepare, talk_to_stderr
@@ -193,12 +195,20 @@ def export(weights: Path, folder: Path, *, image_size: int = 320, calibration: P
         precise = {"int8": True, "data": str(calibration), "fraction": min(1.0, CALIBRATION / len(pictures))}
     with tempfile.TemporaryDirectory(prefix="minewatch-export-") as scratch, talk_to_stderr():
         draft = shutil.copy(weights, Path(scratch) / weights.name)
-        made = YOLO(str(draft)).export(format="openvino", dynamic=True, imgsz=image_size, **precise)
+        made = Path(YOLO(str(draft)).export(format="openvino", dynamic=True, imgsz=image_size, **precise))
+        _forget_folders(made / "metadata.yaml")
         target = folder / f"{weights.stem}_openvino_model"
         shutil.rmtree(target, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(made, target)
     return target
+
+
+def _forget_folders(metadata: Path) -> None:
+    """Weights travel; where the machine that exported them kept its pictures does not."""
+    content = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+    content["args"].pop("data", None)
+    metadata.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _use_threads(threads: int | None) -> None:

@@ -150,6 +150,7 @@ def test_weights_score_alike_stripped_and_exported_and_tell_no_folders(
     assert str(drawn) not in (exported / "metadata.yaml").read_text()
     assert (out / "small.pt").stat().st_size < trained[0].stat().st_size + 10_000
     assert folder_digest(exported) != folder_digest(out / "small.pt")
+    assert str(drawn) not in (out / "int8" / exported.name / "metadata.yaml").read_text()
     assert "FakeQuantize" in (out / "int8" / exported.name / "small.xml").read_text()
     assert "FakeQuantize" not in (exported / "small.xml").read_text()
 
