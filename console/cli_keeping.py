@@ -9,7 +9,7 @@ from console.installation import at_hand
 from console.options import DATA, Config, Data, Json, err, out, show
 from console.settings import Settings, load
 from stream.database import open_database
-from stream.errors import MinewatchError
+from stream.errors import ConfigurationError, MinewatchError
 
 _audit = typer.Typer(help="The audit chain.", no_args_is_help=True)
 _user = typer.Typer(help="Accounts of the console.", no_args_is_help=True)
@@ -23,6 +23,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(_database, name="database")
     app.command(name="doctor")(doctor)
     app.command(name="bench")(bench)
+    app.command(name="backup")(backup)
+    app.command(name="restore")(restore)
 
 
 def settings_at_hand(context: typer.Context, config: Path | None, data: Path) -> Settings:
@@ -125,3 +127,63 @@ def bench(
     if name not in BENCHES:
         raise MinewatchError(f"There is no benchmark {name!r}: choose one of {', '.join(sorted(BENCHES))}.")
     show(measure(name, material=material, short=short), as_json=as_json)
+
+
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The archive to write; none that exists is replaced.")],
+    *,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Put database, configuration and evidence into one archive, while the system runs."""
+    from console.backup import back_up
+    from console.installation import is_known
+
+    settings = settings_at_hand(context, config, data)
+    if not is_known(data):
+        raise ConfigurationError(f"Nothing was set up in {data}: name the data folder with --data.")
+    made = back_up(at_hand(settings, data), config, file)
+    if made.missing:
+        err.print(
+            f"{made.missing} pieces of evidence that the database names are gone from {settings.evidence.url}.",
+            highlight=False,
+        )
+    show(
+        {
+            "file": str(file),
+            "mine": settings.mine,
+            "bytes": file.stat().st_size,
+            "files": len(made.manifest.files),
+            "evidence": made.evidence,
+            "evidence_missing": made.missing,
+        },
+        as_json=as_json,
+    )
+
+
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An archive that 'minewatch backup' made.")],
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Says where database and evidence go; else the archived configuration does."),
+    ] = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Make an installation out of a backup, in a folder that holds nothing yet."""
+    from console import restore as restoring
+
+    done = restoring.restore(file, data, config, context.obj)
+    show(
+        {
+            "data": str(data),
+            **done.manifest.about,
+            "files": len(done.manifest.files),
+            "configuration": str(done.configuration or ""),
+        },
+        as_json=as_json,
+    )

@@ -15,7 +15,7 @@ from stream.errors import ConfigurationError
 from stream.evidence import EvidenceStore, open_evidence
 
 Kind = Literal["site", "demo", "watch"]
-_MARKER = "installation.json"
+MARKER = "installation.json"
 _FORMAT = 1
 
 
@@ -43,14 +43,14 @@ def open_installation(settings: Settings, data: Path, kind: Kind) -> Installatio
 
 def kind_of(data: Path) -> Kind:
     """What the folder says that it holds; one that says nothing is, or becomes, a site."""
-    marker = data / _MARKER
+    marker = data / MARKER
     found = _read(marker)[0] if marker.exists() else "site"
     return "demo" if found == "demo" else "watch" if found == "watch" else "site"
 
 
 def is_known(data: Path) -> bool:
     """An installation has been set up in this folder before."""
-    return (data / _MARKER).exists()
+    return (data / MARKER).exists()
 
 
 def at_hand(settings: Settings, data: Path) -> Installation:
@@ -60,7 +60,7 @@ def at_hand(settings: Settings, data: Path) -> Installation:
 
 def claim(data: Path, kind: Kind) -> None:
     """Make the folder and mark it, so that a demonstration and a real site never share one."""
-    marker = data / _MARKER
+    marker = data / MARKER
     try:
         data.mkdir(parents=True, exist_ok=True)
         if marker.exists():
@@ -102,6 +102,6 @@ def _check(marker: Path, kind: Kind) -> None:
 def _mark(marker: Path, kind: Kind) -> None:
     if (marker.parent / "minewatch.db").exists():
         raise ConfigurationError(
-            f"The data folder {marker.parent} holds a database but no {_MARKER}: restore that file, or name another folder with --data."
+            f"The data folder {marker.parent} holds a database but no {MARKER}: restore that file, or name another folder with --data."
         )
     marker.write_text(json.dumps({"kind": kind, "format": _FORMAT}), encoding="utf-8")

@@ -41,6 +41,16 @@ def upgrade(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
+def revision(engine: Engine) -> str | None:
+    """The revision that the database is at; None where it says none."""
+    return _current(engine)
+
+
+def knows(found: str | None) -> bool:
+    """This release can work with a database at that revision, or upgrade it."""
+    return found in _known()
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -186,3 +186,22 @@ def _boot_identity() -> bytes:
         return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
     except OSError:
         return b"unknown"
+
+
+def copy_durable(folder: Path, target: Path) -> None:
+    """Copy the durable part to ``target`` as it is at one moment; writers go on meanwhile.
+
+    A log whose fast part is missing begins it anew behind every offset that was given out, so that this is all it
+    takes to go on. Raises LogError where it cannot be read or written.
+    """
+    with prose(folder):
+        target.mkdir(parents=True)
+        known = _opened.get(folder.resolve())
+        if known is not None and known.process == os.getpid():
+            known.durable.copy(str(target), compact=True)
+            return
+        durable = lmdb.open(str(folder / "durable"), map_size=ROOM, max_readers=_READERS, create=False)
+        try:
+            durable.copy(str(target), compact=True)
+        finally:
+            durable.close()

@@ -42,5 +42,9 @@ class DatabaseError(MinewatchError):
     """The database cannot be opened, or its schema is not the one that this release works with."""
 
 
+class BackupError(MinewatchError):
+    """A backup cannot be made or restored; nothing half done is left behind."""
+
+
 class BrokerError(MinewatchError):
     """The Kafka that tests and benchmarks run on this machine cannot be started."""
