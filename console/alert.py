@@ -1,6 +1,7 @@
 """The alert page, and the decisions that are taken on it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -27,8 +28,10 @@ from console.trend import trends_of
 from disposal.alert import Alert
 from disposal.decision import decide
 from disposal.document import EFFECTS, Decision
-from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, StateError
+from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, ShelvingError, StateError
+from disposal.shelving import is_shelved
 from stream.database import reading
+from stream.messages import utc_now
 from stream.readings import latest
 
 _HANDLING: tuple[Role, ...] = ("dispatcher", "officer", "administrator")
@@ -38,8 +41,11 @@ DECIDERS: dict[Decision, tuple[Role, ...]] = {
 }
 """Who may take which decision. Judging a sampled closure is for those who did not let the alert go by."""
 
-STAYS: frozenset[Decision] = frozenset({"acknowledge", "start"})
+STAYS: frozenset[Decision] = frozenset({"acknowledge", "start", "unshelve"})
 """Decisions after which the same alert still wants looking at; after the others the queue shows the next one."""
+
+SHELVING_MINUTES = (5, 15, 30, 60, 120, 240, 480, 720, 1440)
+"""Times for which an alert can be shelved, as far as the mine's maximum allows them."""
 
 router = APIRouter()
 
@@ -85,6 +91,8 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             next_step=next_step(alert, state),
             decisions=possible(alert, state, [d for d, roles in DECIDERS.items() if role in roles]),
             effects=EFFECTS,
+            shelving=[m for m in SHELVING_MINUTES if m <= ours.settings.shelving_minutes],
+            shelved=is_shelved(alert, utc_now()),
             sentence=sentence,
         )
 
@@ -100,6 +108,8 @@ def find_alert(session: Session, mine: str, alert_id: str) -> Alert:
 def _decide(request: Request, alert_id: str, decision: Decision) -> Response:
     ours = services(request)
     version = text_field(request, "document_version", 9)
+    longest = timedelta(minutes=ours.settings.shelving_minutes)
+    minutes = text_field(request, "minutes", 5)
     try:
         decide(
             ours.engine,
@@ -109,11 +119,15 @@ def _decide(request: Request, alert_id: str, decision: Decision) -> Response:
             request.state.visitor.name,
             reason=text_field(request, "reason", 4000),
             document_version=int(version) if version.isdecimal() else 0,
+            until=utc_now() + timedelta(minutes=int(minutes)) if minutes.isdecimal() else None,
+            longest_shelving=longest,
         )
     except AlertError as error:
         raise MissingError from error
     except ReasonMissingError:
         return _again(request, alert_id, WrongInputError("error.reason"))
+    except ShelvingError:
+        return _again(request, alert_id, WrongInputError("error.shelving", minutes=ours.settings.shelving_minutes))
     except StateError:
         return _again(request, alert_id, StaleError(decision=text(language(request), f"decision.{decision}")))
     except AlreadyDecidedError:

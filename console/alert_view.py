@@ -13,7 +13,8 @@ from console.pictures import picture_address
 from disposal.alert import Alert, AlertRisk
 from disposal.audit import AuditLine
 from disposal.document import EFFECTS, OPEN, Bilingual, Decision, Document, DocumentState
-from stream.messages import Evidence, Measured, Risk
+from disposal.shelving import is_shelved, may_be_shelved
+from stream.messages import Evidence, Measured, Risk, utc_now
 
 EVENTS = 200
 """Risk events that a page gathers at most, newest first; an episode that goes on for days has thousands."""
@@ -122,6 +123,9 @@ def possible(alert: Alert, document_state: str | None, role_allows: Iterable[Dec
             continue
         if decision == "acknowledge":
             if not alert.acked and not alert.closed:
+                result.append(decision)
+        elif effect.shelves is not None:
+            if is_shelved(alert, utc_now()) is not effect.shelves and may_be_shelved(alert):
                 result.append(decision)
         elif effect.sources is not None and state in effect.sources and _fits(alert, decision, state):
             result.append(decision)

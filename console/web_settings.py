@@ -81,6 +81,13 @@ class WebSettings(Section):
             raise ValueError(f"a token has {_SHORTEST_TOKEN} signs or more; write a random one, or leave it empty")
         return value
 
+    shelving_minutes: int = Field(
+        480,
+        ge=5,
+        le=1440,
+        title="Longest shelving",
+        description="Minutes for which an alert may be shelved at most; then it is back in the queue.",
+    )
     operators: int = Field(
         1,
         ge=1,

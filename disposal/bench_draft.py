@@ -51,7 +51,7 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
         asked = requests(folder)
         texts = [prompt.text for _, prompt in asked]
         model = make_random_model(folder / "tiny", texts)
-        backend = CausalBackend(LocalModelSettings(folder=model, tokens=_TOKENS // 2 if short else _TOKENS))
+        backend = CausalBackend(LocalModelSettings(folder=model, tokens=_TOKENS))
         return {
             **_composed([request for request, _ in asked], 1 if short else 10),
             **_schema(backend, asked, BATCH if short else DRAFTS),

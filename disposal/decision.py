@@ -1,6 +1,8 @@
 """Decisions by people: each is durable when it returns, one wins where two decide at once, and the other is told."""
 
 import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Engine
@@ -12,6 +14,7 @@ from disposal.document import EFFECTS, Decision, Document, DocumentState, Effect
 from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, StateError
 from disposal.notify import post
 from disposal.sampling import review
+from disposal.shelving import LONGEST, refuse_shelving, shelve
 from stream.catalogue import risk_type as catalogue_type
 from stream.database import writing
 from stream.errors import ConfigurationError
@@ -41,12 +44,16 @@ def decide(
     *,
     reason: str = "",
     document_version: int = 0,
+    until: datetime | None = None,
+    longest_shelving: timedelta = LONGEST,
+    also: Callable[[Session, Outcome], None] | None = None,
 ) -> Outcome:
     """Take a decision on an alert and the document version that the actor has seen (0: there was none).
 
-    It is durable on return, together with its audit line and what has to go out. Raises AlertError where there is no
-    such alert in this mine, AlreadyDecidedError where somebody else was first or the document has moved on,
-    StateError where the decision does not fit, and ReasonMissingError where it needs a reason.
+    It is durable on return, together with its audit line, with what has to go out and with what ``also`` writes in the
+    same transaction. Raises AlertError where there is no such alert in this mine, AlreadyDecidedError where somebody
+    else was first or the document has moved on, StateError where the decision does not fit, and ReasonMissingError
+    where it needs a reason. ``until``: how long an alert is shelved, at most ``longest_shelving`` from now.
     """
     effect = EFFECTS[decision]
     reason = reason.strip()[:LONGEST_REASON]
@@ -57,8 +64,15 @@ def decide(
         if alert is None or alert.mine != mine:
             raise AlertError(f"There is no alert {alert_id[:32]!r} in mine {mine}: it may have been typed wrongly.")
         document = session.get(Document, document_identity(alert.id, alert.document_version))
-        _refuse(alert, document, decision, effect, actor, document_version)
+        if decision == "shelve" or decision == "unshelve":
+            refuse_shelving(alert, decision, until, utc_now(), longest_shelving)
+        else:
+            _refuse(alert, document, decision, effect, actor, document_version)
         before = _seen(alert, document)
+        if effect.shelves:
+            shelve(alert, until, actor, reason)
+        elif effect.closes or effect.shelves is False:
+            shelve(alert, None, None, None)
         _apply(session, alert, document, decision, effect, actor, reason)
         if decision in ("uphold", "overturn", "reopen") and document is not None and document.policy:
             session.flush()
@@ -66,7 +80,10 @@ def decide(
         line = append(
             session, mine, actor, decision, f"alert/{alert.id}", before, _seen(alert, document) | {"reason": reason}
         )
-        return Outcome(alert.state, document.state if document else None, alert.document_version, line.sequence)
+        outcome = Outcome(alert.state, document.state if document else None, alert.document_version, line.sequence)
+        if also is not None:
+            also(session, outcome)
+        return outcome
 
 
 def raise_by_hand(
@@ -78,9 +95,11 @@ def raise_by_hand(
     text: str,
     actor: str,
     photo: Evidence | None = None,
+    origin: str = "",
 ) -> str:
     """Report a hazard that a person has seen; answers its risk id once it is durable on the log.
 
+    The same ``origin`` of the same actor and type stands for the same report, however often it is sent.
     It takes the way of every risk, and never closes by itself. Raises ConfigurationError for a place or a risk type
     that is not known, ReasonMissingError without a text, and LogError where the log cannot be written.
     """
@@ -97,7 +116,7 @@ def raise_by_hand(
     source = f"person:{actor}"
     risk = Risk(
         mine=mine,
-        risk_id=risk_identity(source, kind.id, None, f"hand/{uuid.uuid4().hex}"),
+        risk_id=risk_identity(source, kind.id, None, f"hand/{origin or uuid.uuid4().hex}"),
         sequence=0,
         state="raised",
         type=kind.id,
@@ -213,6 +232,8 @@ def _apply_to(document: Document, decision: Decision, effect: Effect, actor: str
 
 def _seen(alert: Alert, document: Document | None) -> dict[str, object]:
     seen: dict[str, object] = {"alert": str(alert.state), "closed": alert.closed}
+    if alert.shelved_until is not None:
+        seen |= {"shelved_until": alert.shelved_until.isoformat(), "shelved_by": alert.shelved_by}
     if document is not None:
         seen |= {"document": document.state, "version": document.version}
     return seen

@@ -192,6 +192,8 @@ Decision = Literal[
     "reopen",
     "uphold",
     "overturn",
+    "shelve",
+    "unshelve",
 ]
 
 
@@ -200,7 +202,8 @@ class Effect(NamedTuple):
 
     ``sources``: the document's states in which it may be taken (None: whatever it is, also none yet); ``target``: the
     state after it (None: unchanged); ``events``: what happens to the alert, in order; ``closes``: the alert is done
-    (None: as it was); ``redraft``: a new version is drafted; ``issues``: the document goes out; ``needs_reason``.
+    (None: as it was); ``redraft``: a new version is drafted; ``issues``: the document goes out; ``needs_reason``;
+    ``shelves``: the alert is set aside until a time (True) or put back (False), whatever its document is.
     """
 
     sources: frozenset[DocumentState] | None
@@ -210,6 +213,7 @@ class Effect(NamedTuple):
     redraft: bool = False
     issues: bool = False
     needs_reason: bool = False
+    shelves: bool | None = None
 
 
 _D = DocumentState
@@ -246,6 +250,8 @@ EFFECTS: Mapping[Decision, Effect] = {
     ),
     "uphold": Effect(frozenset({_D.SAMPLED}), _D.UPHELD, ()),
     "overturn": Effect(frozenset({_D.SAMPLED}), _D.OVERTURNED, _AGAIN, closes=False, redraft=True, needs_reason=True),
+    "shelve": Effect(None, None, (), needs_reason=True, shelves=True),
+    "unshelve": Effect(None, None, (), shelves=False),
 }
 """The one table of what each decision by a person does to the alert and to the document."""
 

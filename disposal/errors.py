@@ -13,6 +13,10 @@ class StateError(MinewatchError):
     """What was asked for cannot be done in the state in which the alert or document is."""
 
 
+class ShelvingError(StateError):
+    """The alert cannot be shelved, or not for so long."""
+
+
 class ReasonMissingError(MinewatchError):
     """The decision needs a reason in words, and none was given."""
 

@@ -283,6 +283,40 @@ def test_what_is_offered_can_be_decided_and_nothing_else_is_offered(mine: Mine) 
             assert next_step(alert, state)
 
 
+def test_shelving_takes_an_alert_out_of_the_queue_until_somebody_takes_it_back(mine: Mine, client: TestClient) -> None:
+    alert_id = mine.raise_risk("no-vest")
+    page = client.get(f"/alerts/{alert_id}").text
+    assert 'id="dialog-shelve"' in page
+    assert '<option value="480"' in page
+    assert '<option value="720"' not in page, "longer than the mine's maximum"
+    form = {"document_version": "0", "minutes": "60", "reason": "belt is being mended"}
+    assert send(client, f"/alerts/{alert_id}/shelve", form).headers["location"] == "/?done=shelve"
+    assert shown(client) == []
+    assert shown(client, "/?tab=shelved") == [alert_id]
+    page = client.get(f"/alerts/{alert_id}").text
+    assert "Shelved until" in page
+    assert "by dispatcher: belt is being mended" in page
+    assert "dialog-shelve" not in page
+    assert send(client, f"/alerts/{alert_id}/unshelve").headers["location"] == f"/alerts/{alert_id}"
+    assert shown(client) == [alert_id]
+
+
+def test_what_cannot_be_shelved_is_said_and_not_offered(mine: Mine, client: TestClient) -> None:
+    major, general = mine.raise_risk("person-on-belt"), mine.raise_risk("no-vest")
+    assert "dialog-shelve" not in client.get(f"/alerts/{major}").text
+    form = {"minutes": "30", "reason": "r"}
+    answer = send(client, f"/alerts/{major}/shelve", form)
+    assert answer.status_code == 422
+    assert "major hazards and imminent danger never are" in answer.text
+    for minutes in ("", "0", "-5", "99999", "soon", "481"):
+        answer = send(client, f"/alerts/{general}/shelve", form | {"minutes": minutes})
+        assert answer.status_code == 422
+        assert "at most 480 minutes" in answer.text
+    assert send(client, f"/alerts/{general}/shelve", {"minutes": "30"}).status_code == 422
+    assert mine.alert(general).shelved_until is None
+    assert mine.alert(major).shelved_until is None
+
+
 def test_an_alert_of_another_mine_is_not_there(mine: Mine, client: TestClient) -> None:
     alert_id = mine.raise_risk("belt-hole")
     with writing(mine.engine) as session:
