@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from rules.limits import CarriedLimit, Limit, read_limits
 from stream.database import UtcDateTime, reading
 from stream.messages import utc_now
 
+_CHUNK = 500
 Kind = Literal["national", "supplement"]
 State = Literal["DRAFT", "REVIEWED", "PUBLISHED", "SUPERSEDED", "REPEALED"]
 
@@ -215,6 +217,31 @@ def published(engine: Engine, mine: str) -> list[Provision]:
     with reading(engine) as session:
         found = _found(session, _published(mine), utc_now())
     return sorted(found, key=lambda p: (p.code, p.sort_key, p.version))
+
+
+def published_ends(engine: Engine, mine: str) -> dict[str, tuple[datetime | None, str | None]]:
+    """When and why each version ever published for the mine ends, by its id: what alone can change of it."""
+    with reading(engine) as session:
+        rows = session.exec(
+            select(ClauseVersion.id, ClauseVersion.effective_to, ClauseVersion.ended)
+            .join(Clause, col(Clause.id) == col(ClauseVersion.clause_id))
+            .join(
+                CodeEdition,
+                (col(CodeEdition.code) == col(Clause.code)) & (col(CodeEdition.edition) == col(ClauseVersion.edition)),
+            )
+            .where(_published(mine))
+        ).all()
+    return {identity: (end, why) for identity, end, why in rows}
+
+
+def versions(engine: Engine, identities: Sequence[str]) -> list[Provision]:
+    """Those versions, whatever their state; ids that are not there are left out."""
+    found: list[Provision] = []
+    with reading(engine) as session:
+        for start in range(0, len(identities), _CHUNK):
+            chosen = col(ClauseVersion.id).in_(identities[start : start + _CHUNK])
+            found += _found(session, chosen, utc_now())
+    return found
 
 
 def limits_in_force(provisions: list[Provision]) -> tuple[CarriedLimit, ...]:

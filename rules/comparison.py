@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Engine
@@ -148,9 +147,10 @@ def _unchanged(content: Content, known: Known, edition: str, said: Collection[st
     if known.edition != edition or known.repealed:
         return False
     old = known.content
-    given = {f: getattr(content, f) for f in ("effective_from", "effective_to")}
-    dates: dict[str, datetime | None] = {f: v if f in said and v else getattr(old, f) for f, v in given.items()}
-    return content_hash(replace(content, **dates)) == content_hash(old)
+    begin = content.effective_from if "effective_from" in said else None
+    end = content.effective_to if "effective_to" in said else None
+    dated = replace(content, effective_from=begin or old.effective_from, effective_to=end or old.effective_to)
+    return content_hash(dated) == content_hash(old)
 
 
 def _change(number: str, content: Content, known: Known | None) -> Change:

@@ -7,14 +7,16 @@ model cannot read Chinese: there the trade's words carry the meaning (rules.syno
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Column, Engine, LargeBinary
 from sqlmodel import Field, SQLModel, col, select
+from threadpoolctl import ThreadpoolController
 
 from rules.errors import EmbeddingError
 from stream.database import UtcDateTime, reading, writing
@@ -22,6 +24,8 @@ from stream.messages import utc_now
 
 Vector = npt.NDArray[np.float32]
 _CHUNK = 500
+FEW = 4
+"""So few texts are encoded by one thread: more of them only wait for each other, and long ones for other work."""
 
 
 class ClauseEmbedding(SQLModel, table=True):
@@ -76,7 +80,7 @@ class SentenceTransformerEmbedder:
     def encode(self, texts: Sequence[str]) -> Vector:
         """One row of unit length for each text."""
         self.load()
-        with self._lock:
+        with self._lock, _threads().limit(limits=1 if len(texts) <= FEW else None):
             result: Vector = self._model.encode(
                 list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
             )
@@ -120,6 +124,46 @@ def open_embedders(model: str) -> dict[str, Embedder]:
         both = SentenceTransformerEmbedder(model)
         return {"zh": both, "en": both}
     return {"en": EnglishEmbedder()}
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The pools of threads of the libraries loaded; asked for once the model is there, for looking takes a while."""
+    return ThreadpoolController()
+
+
+class Vectors:
+    """The vectors of one table, those read or made here kept in memory. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: dict[tuple[str, str], Vector] = {}
+        self._lock = threading.Lock()
+
+    def known(self, embedder: Embedder, texts: Iterable[str]) -> dict[str, Vector]:
+        """The vectors of those texts that are there already, by text."""
+        name = embedder.name
+        with self._lock:
+            found = {text: vector for text in texts if (vector := self._kept.get((name, text))) is not None}
+        others = [text for text in texts if text not in found]
+        if others:
+            more = stored(self._engine, embedder, others)
+            self._keep(name, more)
+            found |= more
+        return found
+
+    def make(self, embedder: Embedder, texts: Sequence[str]) -> None:
+        """Encode the texts and keep their vectors, in the table too."""
+        self._keep(embedder.name, store(self._engine, embedder, texts))
+
+    def keep_only(self, embedder: Embedder, texts: Collection[str]) -> None:
+        """Forget, in memory, the vectors of other texts of that model."""
+        with self._lock:
+            self._kept = {k: v for k, v in self._kept.items() if k[0] != embedder.name or k[1] in texts}
+
+    def _keep(self, name: str, vectors: Mapping[str, Vector]) -> None:
+        with self._lock:
+            self._kept |= {(name, text): vector for text, vector in vectors.items()}
 
 
 def text_hash(text: str) -> str:

@@ -56,7 +56,7 @@ def evaluate(
     answers, milliseconds = [], []
     for item in items:
         begun = time.perf_counter()
-        rows = ranked(index.scores(item.text, language), range(len(provisions)), floor_of(settings, language))
+        rows = ranked(index.scores(item.text, language), np.arange(len(provisions)), floor_of(settings, language))
         milliseconds.append((time.perf_counter() - begun) * 1000)
         answers.append([provisions[row].number for row in rows])
     return summary(items, answers) | {"p95_ms": round(_p95(milliseconds), 2)}

@@ -5,18 +5,21 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from rules.clause import Provision
-from rules.embedding import Embedder, Vector, store, stored
+from rules.embedding import Embedder, Vector, Vectors
 from rules.errors import EmbeddingError
 from rules.lexical import LexicalIndex, RowCache
 from rules.synonyms import Synonyms
 
+Rows = npt.NDArray[np.int64]
 LANGUAGES = ("zh", "en")
 INLINE = 16
 """So few new texts are embedded at once, where the models are loaded; else all that happens in the background, while
@@ -57,11 +60,18 @@ class Index:
         embedders: Mapping[str, Embedder],
         synonyms: Synonyms,
         cache: RowCache,
+        vectors: Vectors | None = None,
     ) -> None:
         self.provisions = tuple(provisions)
         self.synonyms = synonyms
-        self._engine = engine
+        self._vectors = vectors or Vectors(engine)
         self._embedders = embedders
+        self._begin = _moments([p.content.effective_from for p in self.provisions])
+        self._end = _moments([p.content.effective_to for p in self.provisions])
+        self._bound: dict[str, list[int]] = {}
+        for row, provision in enumerate(self.provisions):
+            for key in (provision.clause_id, *provision.content.hazards):
+                self._bound.setdefault(key, []).append(row)
         self._lexical = {
             language: LexicalIndex([lexical_text(p, language) for p in self.provisions], synonyms, cache)
             for language in LANGUAGES
@@ -83,6 +93,15 @@ class Index:
         fused = (1 - weights.dense) * lexical + weights.dense * meaning
         return Scores(fused.astype(np.float32), lexical, dense.astype(np.float32))
 
+    def in_force(self, at: datetime) -> Rows:
+        """The rows of those provisions that are in force at that time."""
+        moment = at.timestamp()
+        return np.flatnonzero((self._begin <= moment) & (moment < self._end))
+
+    def named(self, *keys: str) -> list[int]:
+        """The rows with one of these clause ids or hazard tags."""
+        return sorted({row for key in keys for row in self._bound.get(key, ())})
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until every text is embedded; answers whether it is."""
         return self._done.wait(timeout)
@@ -100,7 +119,7 @@ class Index:
 
     def _missing(self, language: str) -> list[str]:
         texts = list(dict.fromkeys(t for t in self._passages[language] if t))
-        known = stored(self._engine, self._embedders[language], texts)
+        known = self._vectors.known(self._embedders[language], texts)
         return [t for t in texts if t not in known]
 
     def _embed(self, missing: dict[str, list[str]]) -> None:
@@ -112,10 +131,13 @@ class Index:
                 for start in range(0, len(texts), _BATCH):
                     if not threading.main_thread().is_alive():
                         return
-                    store(self._engine, embedder, texts[start : start + _BATCH])
+                    self._vectors.make(embedder, texts[start : start + _BATCH])
                 if any(self._passages[language]):
                     embedder.load()
                     self._dense[language] = self._matrix(language)
+            for embedder in self._embedders.values():
+                users = [la for la, other in self._embedders.items() if other is embedder]
+                self._vectors.keep_only(embedder, {t for la in users for t in self._passages[la]})
         except (EmbeddingError, SQLAlchemyError) as error:
             _logger.error("searching by words alone", reason=str(error))
         finally:
@@ -129,10 +151,16 @@ class Index:
 
     def _matrix(self, language: str) -> Vector:
         texts = self._passages[language]
-        vectors = stored(self._engine, self._embedders[language], list({t for t in texts if t}))
+        wanted = {t for t in texts if t}
+        vectors = self._vectors.known(self._embedders[language], wanted)
         size = len(next(iter(vectors.values()))) if vectors else 1
         empty = np.zeros(size, np.float32)
         return np.stack([vectors.get(t, empty) for t in texts]) if texts else np.zeros((0, size), np.float32)
+
+
+def _moments(times: Sequence[datetime | None]) -> npt.NDArray[np.float64]:
+    """Times as seconds, to compare thousands at once; what has none never comes."""
+    return np.array([t.timestamp() if t else np.inf for t in times], np.float64)
 
 
 def lexical_text(provision: Provision, language: str) -> str:

@@ -51,7 +51,8 @@ class LexicalIndex:
         data = data * self._idf[indices]
         pointers = np.concatenate([[0], np.cumsum(lengths)])
         self._matrix = csr_matrix((data, indices, pointers), shape=(len(rows), _FEATURES))
-        norms = np.sqrt(np.asarray(self._matrix.multiply(self._matrix).sum(axis=1)).ravel())
+        owners = np.repeat(np.arange(len(rows)), lengths)
+        norms = np.sqrt(np.bincount(owners, weights=data.astype(np.float64) ** 2, minlength=len(rows)))
         pivot = norms.mean() if len(rows) else 1.0
         self._norms = np.maximum((1 - PIVOT) * pivot + PIVOT * norms, 1e-6).astype(np.float32)
 

@@ -6,18 +6,19 @@ the document goes to a person.
 
 import re
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import numpy as np
 from sqlalchemy import Engine
 
-from rules.clause import Provision, change_counter, published
-from rules.embedding import open_embedders
-from rules.index import Index, Scores
+from rules.clause import Provision, change_counter
+from rules.embedding import Vectors, open_embedders
+from rules.index import Index, Rows, Scores
 from rules.lexical import RowCache
 from rules.limits import PLACE_KINDS
+from rules.published import Published
 from rules.settings import MatcherSettings
 from rules.synonyms import bundled_synonyms
 from stream.catalogue import RISK_TYPES
@@ -81,6 +82,8 @@ class Matcher:
         self._settings = settings
         self._embedders = open_embedders(settings.model)
         self._cache = RowCache()
+        self._vectors = Vectors(engine)
+        self._published = Published(engine, mine)
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._counter = -1
@@ -91,16 +94,16 @@ class Matcher:
         kind = self._place_kind(risk.place)
         queries = risk_queries(risk, kind)
         scores = {language: index.scores(text, language) for language, text in queries.items()}
-        allowed = [i for i, p in enumerate(index.provisions) if holds_at(p, at)]
-        bound = [i for i in allowed if binding(index.provisions[i], risk, kind)]
-        found = self._above(scores, [i for i in allowed if i not in set(bound)])
-        if bound:
-            found = [(i, language) for i, language in found if scores[language].fused[i] >= BESIDE_BOUND]
+        near = [(i, index.provisions[i]) for i in index.named(risk.type, *risk.clauses)]
+        bound = [i for i, p in near if holds_at(p, at) and binding(p, risk, kind)]
         matches = [_bound_match(index.provisions[i], risk, *_best(scores, i)) for i in bound]
         matches.sort(key=lambda m: -m.score)
+        matches = matches[: max(self._settings.top, sum(m.score == 1.0 for m in matches))]
+        found = self._above(scores, np.setdiff1d(index.in_force(at), bound), self._settings.top - len(matches))
+        if bound:
+            found = [(i, language) for i, language in found if scores[language].fused[i] >= BESIDE_BOUND]
         shared = {language: index.synonyms.find(text) for language, text in queries.items()}
-        matches += [found_match(index, i, language, scores[language], shared[language]) for i, language in found]
-        return matches[: max(self._settings.top, sum(m.score == 1.0 for m in matches))]
+        return matches + [found_match(index, i, la, scores[la], shared[la]) for i, la in found]
 
     def search(
         self,
@@ -117,9 +120,11 @@ class Matcher:
         language = language or language_of(text)
         index, moment = self.index(), at or utc_now()
         scores = {language: index.scores(text, language)}
-        allowed = [i for i, p in enumerate(index.provisions) if holds_at(p, moment) and (not codes or p.code in codes)]
+        allowed = index.in_force(moment)
+        if codes:
+            allowed = np.array([i for i in allowed if index.provisions[i].code in codes], np.int64)
         shared = index.synonyms.find(text)
-        found = self._above(scores, allowed)[: top or self._settings.top]
+        found = self._above(scores, allowed, top or self._settings.top)
         return [found_match(index, i, language, scores[language], shared) for i, _ in found]
 
     def index(self) -> Index:
@@ -127,8 +132,10 @@ class Matcher:
         counter = change_counter(self._engine)
         with self._lock:
             if self._index is None or counter != self._counter:
-                provisions = published(self._engine, self._mine)
-                self._index = Index(provisions, self._engine, self._embedders, bundled_synonyms(), self._cache)
+                provisions = self._published.now()
+                self._index = Index(
+                    provisions, self._engine, self._embedders, bundled_synonyms(), self._cache, self._vectors
+                )
                 self._counter = counter
             return self._index
 
@@ -136,13 +143,15 @@ class Matcher:
         """Wait until meaning counts too: models loaded, every clause embedded. Answers whether that is so."""
         return self.index().wait(timeout)
 
-    def _above(self, scores: dict[str, Scores], allowed: list[int]) -> list[tuple[int, str]]:
-        """Those of ``allowed`` that reach the floor, best first, with the language in which they do best."""
+    def _above(self, scores: dict[str, Scores], allowed: Rows, top: int) -> list[tuple[int, str]]:
+        """The best ``top`` of ``allowed`` that reach the floor, each with the language in which it does best."""
         best: dict[int, tuple[float, str]] = {}
         for language, values in scores.items():
-            for i in ranked(values, allowed, floor_of(self._settings, language)):
+            for i in ranked(values, allowed, floor_of(self._settings, language))[: max(0, top)]:
                 best[i] = max(best.get(i, (0.0, "")), (float(values.fused[i]), language))
-        return [(i, language) for i, (_, language) in sorted(best.items(), key=lambda e: (-e[1][0], e[0]))]
+        return [
+            (i, language) for i, (_, language) in sorted(best.items(), key=lambda e: (-e[1][0], e[0]))[: max(0, top)]
+        ]
 
     def _place_kind(self, place: str) -> str:
         try:
@@ -157,11 +166,11 @@ def floor_of(settings: MatcherSettings, language: str) -> float:
     return FLOORS[language] if settings.floor is None else settings.floor
 
 
-def ranked(scores: Scores, allowed: Iterable[int], floor: float) -> list[int]:
+def ranked(scores: Scores, allowed: Rows, floor: float) -> list[int]:
     """Those of ``allowed`` whose fused score reaches the floor, best first."""
-    rows = np.fromiter(allowed, np.int64)
-    rows = rows[scores.fused[rows] >= floor] if len(rows) else rows
-    return [int(i) for i in rows[np.argsort(-scores.fused[rows], kind="stable")]]
+    rows = allowed[scores.fused[allowed] >= floor]
+    result: list[int] = rows[np.argsort(-scores.fused[rows], kind="stable")].tolist()
+    return result
 
 
 def holds_at(provision: Provision, at: datetime) -> bool:
