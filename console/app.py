@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,10 +17,32 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from console import alert, clauses, health, live, login, pages, performance_page, pictures, queue, raise_hazard, wall
+from console import (
+    alert,
+    api,
+    api_document,
+    clauses,
+    health,
+    live,
+    login,
+    pages,
+    performance_page,
+    pictures,
+    queue,
+    raise_hazard,
+    tokens_page,
+    wall,
+)
 from console.auth import UPLOAD_PATH
 from console.clause_search import ClauseSearch
-from console.errors import MissingError, NotLoggedInError, PasswordDueError, RefusedError
+from console.errors import (
+    MissingError,
+    NotLoggedInError,
+    PasswordDueError,
+    RefusedError,
+    TokenRefusedError,
+    WrongInputError,
+)
 from console.events import Announcer
 from console.names import SiteNames
 from console.security import BodyLimit, SecurityHeaders
@@ -33,7 +56,22 @@ from stream.heartbeat import Heartbeat
 from stream.log import Log
 
 STATIC = Path(__file__).parent / "static"
-_PAGES = (login, pages, live, queue, alert, raise_hazard, clauses, wall, performance_page, pictures, health)
+_PAGES = (
+    login,
+    pages,
+    live,
+    queue,
+    alert,
+    raise_hazard,
+    clauses,
+    wall,
+    performance_page,
+    pictures,
+    health,
+    api,
+    api_document,
+    tokens_page,
+)
 _logger = structlog.get_logger()
 
 
@@ -62,6 +100,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _no_page)
+    app.add_exception_handler(RequestValidationError, _unlike_documented)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
     app.add_middleware(BodyLimit, uploads={UPLOAD_PATH: settings.upload_bytes + 64 * 1024})
@@ -98,7 +137,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     if not pages.wants_page(request):
-        return JSONResponse({"sentence": error.sentence(pages.language(request))}, status_code=error.status)
+        challenge = {"WWW-Authenticate": "Bearer"} if error.status == TokenRefusedError.status else None
+        said = {"sentence": error.sentence(pages.language(request))}
+        return JSONResponse(said, status_code=error.status, headers=challenge)
     if isinstance(error, NotLoggedInError):
         return pages.see_other(f"/login?next={quote(_back(request))}")
     if isinstance(error, PasswordDueError):
@@ -113,6 +154,14 @@ async def _no_page(request: Request, error: Exception) -> Response:
     refused = RefusedError(status=error.status_code)
     refused.status = error.status_code
     return await _refused(request, refused)
+
+
+async def _unlike_documented(request: Request, error: Exception) -> Response:
+    """Says which field does not fit; never what was in it, which may be of any kind and size."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [f"{'.'.join(str(part) for part in e['loc'][1:])[:100]}: {e['msg'][:200]}" for e in error.errors()[:10]]
+    fields = "; ".join(wrong).encode(errors="replace").decode()
+    return await _refused(request, WrongInputError("error.fields", fields=fields))
 
 
 async def _out_of_order(request: Request, error: Exception) -> Response:

@@ -33,6 +33,20 @@ class WrongTokenError(RefusedError):
     key = "error.token"
 
 
+class TokenRefusedError(RefusedError):
+    """A machine's token that is unknown, revoked or over; or none, where only machines may come in."""
+
+    status = 401
+    key = "error.api-token"
+
+
+class ReusedKeyError(RefusedError):
+    """An idempotency key that stood for another request already."""
+
+    status = 422
+    key = "error.key-reused"
+
+
 class PasswordDueError(RefusedError):
     """A one-time password opens nothing but the page that replaces it."""
 

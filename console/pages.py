@@ -85,7 +85,9 @@ def see_other(target: str) -> RedirectResponse:
 
 
 def wants_page(request: Request) -> bool:
-    """The request came from following a link or sending a form, not from the page's own script."""
+    """The request came from following a link or sending a form, not from the page's own script or a machine."""
+    if request.url.path.startswith("/api/v"):
+        return False
     return request.headers.get("x-requested-with") != "console"
 
 

@@ -1,6 +1,6 @@
 """Every table of the house, imported so that the migrations see them all."""
 
-from console import accounts, sessions
+from console import accounts, api_tokens, idempotency, sessions
 from disposal import alert, audit, document, notify, policy
 from rules import clause, embedding
 from stream import checkpoint, health, heartbeat, readings, site
@@ -8,6 +8,7 @@ from stream import checkpoint, health, heartbeat, readings, site
 __all__ = [
     "accounts",
     "alert",
+    "api_tokens",
     "audit",
     "checkpoint",
     "clause",
@@ -15,6 +16,7 @@ __all__ = [
     "embedding",
     "health",
     "heartbeat",
+    "idempotency",
     "notify",
     "policy",
     "readings",

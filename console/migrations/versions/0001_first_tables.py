@@ -77,6 +77,23 @@ def upgrade() -> None:
     op.create_index('alert_open_fingerprint', 'alert', ['mine', 'fingerprint', 'closed'], unique=False)
     op.create_index('alert_similar', 'alert', ['mine', 'type', 'place', 'committed_at'], unique=False)
     op.create_index(op.f('ix_alert_mine'), 'alert', ['mine'], unique=False)
+    op.create_table('api_token',
+    sa.Column('id', sa.String(32), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('name', sa.String(40), nullable=False),
+    sa.Column('role', sa.String(20), nullable=False),
+    sa.Column('token_hash', sa.String(64), nullable=False),
+    sa.Column('created_by', sa.String(63), nullable=False),
+    sa.Column('created_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('seen_at', stream.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('revoked_at', stream.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('revoked_by', sa.String(), nullable=True),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('mine', 'name'),
+    sa.UniqueConstraint('token_hash')
+    )
+    op.create_index(op.f('ix_api_token_mine'), 'api_token', ['mine'], unique=False)
     op.create_table('audit_line',
     sa.Column('mine', sa.String(63), nullable=False),
     sa.Column('sequence', sa.Integer(), nullable=False),
@@ -151,6 +168,17 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('code', 'edition')
     )
     op.create_index(op.f('ix_code_edition_mine'), 'code_edition', ['mine'], unique=False)
+    op.create_table('kept_answer',
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('token', sa.String(32), nullable=False),
+    sa.Column('key', sa.String(200), nullable=False),
+    sa.Column('request', sa.Text(), nullable=False),
+    sa.Column('status', sa.Integer(), nullable=False),
+    sa.Column('answer', sa.Text(), nullable=False),
+    sa.Column('kept_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('mine', 'token', 'key')
+    )
+    op.create_index(op.f('ix_kept_answer_kept_at'), 'kept_answer', ['kept_at'], unique=False)
     op.create_table('login_attempt',
     sa.Column('id', sa.String(32), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -358,6 +386,8 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_login_attempt_attempted_at'), table_name='login_attempt')
     op.drop_index(op.f('ix_login_attempt_address'), table_name='login_attempt')
     op.drop_table('login_attempt')
+    op.drop_index(op.f('ix_kept_answer_kept_at'), table_name='kept_answer')
+    op.drop_table('kept_answer')
     op.drop_index(op.f('ix_code_edition_mine'), table_name='code_edition')
     op.drop_table('code_edition')
     op.drop_index(op.f('ix_closure_policy_state'), table_name='closure_policy')
@@ -369,6 +399,8 @@ def downgrade() -> None:
     op.drop_table('checkpoint')
     op.drop_index(op.f('ix_audit_line_subject'), table_name='audit_line')
     op.drop_table('audit_line')
+    op.drop_index(op.f('ix_api_token_mine'), table_name='api_token')
+    op.drop_table('api_token')
     op.drop_index(op.f('ix_alert_mine'), table_name='alert')
     op.drop_index('alert_similar', table_name='alert')
     op.drop_index('alert_open_fingerprint', table_name='alert')
