@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from console import schema
+from console import outlook, schema
 from console.installation import is_known
 from console.settings import Settings
 from console.sources import faults
@@ -49,6 +49,9 @@ def _stores(settings: Settings, data: Path) -> list[Finding]:
         *_look("database", lambda: _database(settings)),
         *_look("log", lambda: _log(settings)),
         *_look("code book", lambda: _code_book(settings)),
+        *_look("disk, ahead", lambda: outlook.disk(settings, data)),
+        *_look("log, ahead", lambda: _lag(settings)),
+        *_look("cameras, ahead", lambda: _light(settings)),
     ]
 
 
@@ -82,6 +85,21 @@ def _log(settings: Settings) -> str:
     finally:
         log.close()
     return "It answers; waiting: " + ", ".join(f"{group} {count}" for group, count in waiting.items()) + "."
+
+
+def _lag(settings: Settings) -> str:
+    log = open_log(settings.log)
+    try:
+        return outlook.lag(open_database(settings.database.url), log, settings.mine)
+    finally:
+        log.close()
+
+
+def _light(settings: Settings) -> str:
+    darker = [f"{camera}: {text}" for camera, text in outlook.darkening(open_database(settings.database.url))]
+    if darker:
+        raise MinewatchError(" ".join(darker))
+    return "No camera is known to get darker."
 
 
 def _weights(settings: Settings) -> str:

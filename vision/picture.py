@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.decode import Picture
+from vision.light import Light, follow_light
 
 Grey = NDArray[np.uint8]
 
@@ -93,6 +94,7 @@ class PictureState(msgspec.Struct, frozen=True):
     learning: Learning | None = None
     edges: bytes = b""
     cells: tuple[int, ...] = ()
+    light: Light | None = None
 
 
 class Findings(NamedTuple):
@@ -125,6 +127,8 @@ def inspect(state: PictureState, grey: Grey, captured_at: float) -> tuple[Findin
     state = msgspec.structs.replace(state, digest=digest, changed_at=captured_at if changed else state.changed_at)
     sight = measure_sight(grey)
     blind = is_blind(sight)
+    if not blind:  # a covered lens is an alert of its own, and no sign of what comes
+        state = msgspec.structs.replace(state, light=follow_light(state.light, sight.brightness, captured_at))
     moved, alike = None, 1.0
     if not blind and state.edges:
         alike = alike_share(state, grey)
