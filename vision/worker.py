@@ -21,7 +21,7 @@ from stream.messages import Detection, Frame, SourceEnded, utc_now
 from stream.settings import LogSettings
 from stream.worker import Item, Worker
 from vision.batch import Arrival, Shot, detect, take
-from vision.detector import Detector, open_detectors
+from vision.detector import Detector
 from vision.follow import follow
 from vision.memory import Admission, CameraState, admit
 from vision.partitions import Partition, Partitions
@@ -33,6 +33,7 @@ from vision.settings import VisionSettings
 from vision.sites import SiteWatch
 from vision.tracker import Tracker
 from vision.view import CameraView
+from vision.watchdog import DetectorProcess
 
 NAME = "vision"
 _logger = structlog.get_logger()
@@ -239,11 +240,13 @@ def run_vision(
     Raises ConfigurationError, with nothing analysed, where weights, the site or an address cannot be used.
     """
     cv2.setNumThreads(1)  # pictures are decoded side by side instead
-    detectors = open_detectors(settings.detectors)
+    process = DetectorProcess(settings.detectors)
     engine = open_database(database_url)
     evidence = open_evidence(evidence_url)
     log = open_log(log_settings)
     heartbeat = Heartbeat(engine, mine, NAME)
+    process.on_restart = lambda _: heartbeat.count("detector_restarts")
+    detectors = process.detectors
     try:
         stage = VisionStage(
             settings, detectors, log=log, engine=engine, evidence=evidence, mine=mine, heartbeat=heartbeat
@@ -251,5 +254,6 @@ def run_vision(
         _logger.info("vision ready", detectors={name: sorted(d.labels) for name, d in detectors.items()})
         Worker(stage, log, mine, heartbeat, stop).run()
     finally:
+        process.close()
         log.close()
         engine.dispose()
