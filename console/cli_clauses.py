@@ -70,6 +70,8 @@ def import_(
     show({name: value for name, value in report.items() if value != ()}, as_json=False)
     for change in changes:
         print_change(change)
+    if absent := sum(change["kind"] == "absent" for change in changes):
+        out.print(f"{absent} clauses are not in the file and stay as they are (--replace would repeal them).")
 
 
 @app.command("list")
@@ -204,15 +206,53 @@ def publish(
     err.print(f"{count} clauses published by {by}.", highlight=False)
 
 
-_SIGNS = {"added": "+", "changed": "~", "repealed": "-", "absent": "?"}
+@app.command("what-if")
+def what_if_(
+    context: typer.Context,
+    *,
+    code: Code,
+    edition: Edition,
+    number: Annotated[
+        list[str] | None, typer.Option("--number", help="Only this draft's number; may be given again.")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days of alerts to replay.")] = 30,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Tell which alerts of the last days the drafts of an edition would change, before they are published."""
+    from disposal.what_if import what_if
+    from rules.matcher import Matcher
+    from rules.what_if import drafts_of
+
+    installation = _open(context, config, data)
+    at = utc_now()
+    mine = installation.settings.mine
+    drafts = drafts_of(installation.engine, code, edition, number or (), at)
+    matcher = Matcher(installation.engine, mine, installation.settings.rules.matcher)
+    replay = what_if(installation.engine, mine, drafts, matcher.over, days=days, at=at)
+    result = {"drafts": len(drafts), "since": replay.since, "alerts": replay.alerts, "left_out": replay.left_out}
+    if as_json:
+        show(result | {"effects": [effect.as_dict() for effect in replay.effects]}, as_json=True)
+        return
+    show(result | {"would_change": len(replay.effects)}, as_json=False)
+    for effect in replay.effects:
+        out.print(f"{effect.raised_at:%Y-%m-%d %H:%M}  {effect.type}  {effect.place}  {effect.alert}", highlight=False)
+        for line in (*(f"cited in a new version: {label}" for label in effect.reworded), *effect.reasons):
+            out.print(f"    {line}", highlight=False, markup=False)
+
+
+_SIGNS = {"added": "+", "changed": "~", "repealed": "-"}
 
 
 def print_change(change: Mapping[str, str]) -> None:
     """One article of the diff that an import shows: what became of it, and its words before and after."""
+    if change["kind"] not in _SIGNS:
+        return
     out.print(f"{_SIGNS[change['kind']]} {change['number']}  {change['kind']}", highlight=False, markup=False)
     for sign, words in (("-", change["before"]), ("+", change["after"])):
         if words and change["kind"] == "changed":
-            out.print(f"    {sign} {words}", highlight=False, markup=False)
+            out.print(f"    {sign} {words}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _open(context: typer.Context, config: Path | None, data: Path) -> Installation:

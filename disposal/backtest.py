@@ -87,6 +87,13 @@ def replay(engine: Engine, mine: str, policy: ClosurePolicy, since: datetime, un
     return found
 
 
+def past_facts(engine: Engine, alert: Alert, policy: ClosurePolicy, until: datetime) -> ClosureFacts:
+    """What was known of that alert when the policy would have judged it, with none closed before it on that day."""
+    with reading(engine) as session:
+        at = _moment(session, alert, policy, until)
+    return _facts(engine, alert, policy, at, 0)
+
+
 def report(replayed: Sequence[Replayed]) -> dict[str, Any]:
     """The replay as plain data: the sums first, then each alert that would close, then each that would not.
 

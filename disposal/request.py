@@ -1,6 +1,6 @@
 """What a document is drafted from: the risk's facts and the clauses found for it, in plain data written by code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -49,10 +49,15 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def citable(self) -> tuple[StoredMatch, ...]:
-        """The clauses that a document of this request may cite: those bound to the hazard, then the best found."""
-        bound = [m for m in self.matches if m.bound]
-        found = [m for m in self.matches if not m.bound]
-        return tuple((bound + found[: max(0, _FOUND_CITED - len(bound))])[:MOST_CITED])
+        """The clauses that a document of this request may cite."""
+        return citable(self.matches)
+
+
+def citable(matches: Sequence[StoredMatch]) -> tuple[StoredMatch, ...]:
+    """Which of these a document may cite: those bound to the hazard, then the best found."""
+    bound = [m for m in matches if m.bound]
+    found = [m for m in matches if not m.bound]
+    return tuple((bound + found[: max(0, _FOUND_CITED - len(bound))])[:MOST_CITED])
 
 
 def stored(matches: Iterable[Match]) -> tuple[StoredMatch, ...]:

@@ -1,6 +1,7 @@
 """Lexical search: weights of character n-grams, words and concepts, and the cosine between a text and many."""
 
 import re
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
@@ -67,24 +68,28 @@ class LexicalIndex:
 
 
 class RowCache:
-    """Hashed features of texts seen before, the least recently used going first."""
+    """Hashed features of texts seen before, the least recently used going first. Safe to use from several threads."""
 
     def __init__(self, size: int = 50_000) -> None:
         self._rows: OrderedDict[str, tuple[npt.NDArray[np.int32], Vector]] = OrderedDict()
         self._size = size
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def row(self, text: str, synonyms: Synonyms) -> tuple[npt.NDArray[np.int32], Vector]:
         """Indices and weights of the text."""
-        row = self._rows.get(text)
-        if row is None:
-            row = self._rows[text] = hashed(text_features(text, synonyms))
+        with self._lock:
+            row = self._rows.get(text)
+            if row is not None:
+                self._rows.move_to_end(text)
+                return row
+        row = hashed(text_features(text, synonyms))
+        with self._lock:
+            self._rows[text] = row
             if len(self._rows) > self._size:
                 self._rows.popitem(last=False)
-        else:
-            self._rows.move_to_end(text)
         return row
 
 

@@ -6,7 +6,7 @@ the document goes to a person.
 
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from rules.clause import Provision, change_counter
-from rules.embedding import Vectors, open_embedders
+from rules.embedding import Embedder, Vectors, open_embedders
 from rules.index import Index, Rows, Scores
 from rules.lexical import RowCache
 from rules.limits import PLACE_KINDS
@@ -76,17 +76,27 @@ class Match:
 class Matcher:
     """Finds clauses for one mine. Safe to use from several threads; an edit is found from its commit on."""
 
-    def __init__(self, engine: Engine, mine: str, settings: MatcherSettings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        mine: str,
+        settings: MatcherSettings,
+        *,
+        embedders: Mapping[str, Embedder] | None = None,
+        cache: RowCache | None = None,
+        provisions: Sequence[Provision] | None = None,
+    ) -> None:
         self._engine = engine
         self._mine = mine
         self._settings = settings
-        self._embedders = open_embedders(settings.model)
-        self._cache = RowCache()
+        self._embedders = open_embedders(settings.model) if embedders is None else embedders
+        self._cache = cache or RowCache()
         self._vectors = Vectors(engine)
         self._published = Published(engine, mine)
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._counter = -1
+        self._fixed = None if provisions is None else self._index_of(provisions)
 
     def match(self, risk: Risk, at: datetime) -> list[Match]:
         """The clauses in force at ``at`` for that risk: those bound to it, then those found, best first; maybe none."""
@@ -129,19 +139,37 @@ class Matcher:
 
     def index(self) -> Index:
         """The index over all that is published for this mine, built anew when the code book has changed."""
+        if self._fixed is not None:
+            return self._fixed
         counter = change_counter(self._engine)
         with self._lock:
             if self._index is None or counter != self._counter:
-                provisions = self._published.now()
-                self._index = Index(
-                    provisions, self._engine, self._embedders, bundled_synonyms(), self._cache, self._vectors
-                )
+                self._index = self._index_of(self._published.now())
                 self._counter = counter
             return self._index
+
+    def over(self, provisions: Sequence[Provision]) -> "Matcher":
+        """A matcher with the same models that looks among these provisions alone, whatever the code book says.
+
+        Comes back when meaning counts too, so that two of them can be compared.
+        """
+        other = Matcher(
+            self._engine,
+            self._mine,
+            self._settings,
+            embedders=self._embedders,
+            cache=self._cache,
+            provisions=provisions,
+        )
+        other.wait()
+        return other
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until meaning counts too: models loaded, every clause embedded. Answers whether that is so."""
         return self.index().wait(timeout)
+
+    def _index_of(self, provisions: Sequence[Provision]) -> Index:
+        return Index(provisions, self._engine, self._embedders, bundled_synonyms(), self._cache, self._vectors)
 
     def _above(self, scores: dict[str, Scores], allowed: Rows, top: int) -> list[tuple[int, str]]:
         """The best ``top`` of ``allowed`` that reach the floor, each with the language in which it does best."""
