@@ -115,11 +115,15 @@ class Announcer:
             self._subscribers.discard(queue)
 
     def read_after(self, sequence: int, limit: int) -> list[Change]:
-        """The changes behind ``sequence``, oldest first."""
+        """The changes behind ``sequence``, oldest first. No page shows who signs in, so that it reloads none."""
         with reading(self._engine) as session:
             rows = session.exec(
                 select(AuditLine.sequence, AuditLine.action, AuditLine.subject)
-                .where(AuditLine.mine == self._mine, col(AuditLine.sequence) > sequence)
+                .where(
+                    AuditLine.mine == self._mine,
+                    col(AuditLine.sequence) > sequence,
+                    col(AuditLine.subject).not_like("account/%"),
+                )
                 .order_by(col(AuditLine.sequence))
                 .limit(limit)
             ).all()

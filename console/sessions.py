@@ -11,6 +11,7 @@ from sqlmodel import Field, Session, SQLModel, col, delete, select
 from console.accounts import Account, find_by_password, replacement_hash
 from console.errors import LoginRefusedError, NotLoggedInError, TooManyLoginsError
 from console.web_settings import WebSettings
+from disposal.audit import append
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import utc_now
 
@@ -70,6 +71,7 @@ def log_in(
     with reading(engine) as session:
         account = find_by_password(session, mine, name, password)
     if account is None:
+        _note_failure(engine, mine, name, address)
         raise LoginRefusedError
     with writing(engine) as session:
         tried = session.get(LoginAttempt, attempt)
@@ -77,7 +79,9 @@ def log_in(
             tried.succeeded = True
             session.add(tried)
         session.exec(delete(LoginSession).where(col(LoginSession.expires_at) < utc_now()))
-        return _begin(session, mine, settings, account.id, browser)
+        token = _begin(session, mine, settings, account.id, browser)
+        append(session, mine, account.name, "sign-in", f"account/{account.id}", None, {"address": address[:64]})
+        return token
 
 
 def find_visitor(engine: Engine, mine: str, settings: WebSettings, token: str, browser: str) -> Visitor:
@@ -113,7 +117,12 @@ def find_visitor(engine: Engine, mine: str, settings: WebSettings, token: str, b
 def log_out(engine: Engine, token_hash: str) -> None:
     """End one session."""
     with writing(engine) as session:
-        session.exec(delete(LoginSession).where(col(LoginSession.token_hash) == token_hash))
+        login = session.get(LoginSession, token_hash)
+        if login is None:
+            return
+        account = session.get_one(Account, login.account_id)
+        session.delete(login)
+        append(session, login.mine, account.name, "sign-out", f"account/{account.id}", None, None)
 
 
 def still_open(engine: Engine, token_hash: str) -> bool:
@@ -142,7 +151,9 @@ def change_password(
         account.changed_at = utc_now()
         session.add(account)
         session.exec(delete(LoginSession).where(col(LoginSession.account_id) == account.id))
-        return _begin(session, mine, settings, account.id, browser)
+        token = _begin(session, mine, settings, account.id, browser)
+        append(session, mine, account.name, "change-password", f"account/{account.id}", None, None)
+        return token
 
 
 def digest(text: str) -> str:
@@ -171,6 +182,14 @@ def _admit(engine: Engine, mine: str, settings: WebSettings, name: str, address:
         attempt = LoginAttempt(id=secrets.token_hex(16), mine=mine, name=name, address=address, attempted_at=utc_now())
         session.add(attempt)
         return attempt.id
+
+
+def _note_failure(engine: Engine, mine: str, name: str, address: str) -> None:
+    """Put a failed try into the audit. A name that nobody has stays out of it: it may be a password typed too early."""
+    with writing(engine) as session:
+        tried = session.exec(select(Account).where(Account.mine == mine, Account.name == name)).first()
+        subject = f"account/{tried.id}" if tried else "account/unknown"
+        append(session, mine, "nobody", "sign-in-failed", subject, None, {"address": address[:64]})
 
 
 def _begin(session: Session, mine: str, settings: WebSettings, account_id: str, browser: str) -> str:

@@ -8,14 +8,17 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from sqlmodel import col, select
 from starlette.routing import Mount
 
-from console.accounts import ROLES, add_user
+from console.accounts import ROLES, Account, add_user
 from console.alert import DECIDERS
 from console.app import create_app
 from console.auth import declared_roles
 from console.web_settings import WebSettings
+from disposal.audit import AuditLine, head_in, verify
 from disposal.document import EFFECTS
+from stream.database import reading, writing
 from tests.integration.console_client import log_in, send, token_of
 from tests.integration.console_mine import MINE, PASSWORD, Mine, open_mine
 
@@ -158,6 +161,38 @@ def test_a_wrong_login_says_so_and_too_many_have_to_wait(app: FastAPI) -> None:
     answer = log_in(client, "dispatcher")
     assert answer.status_code == 429
     assert "Too many failed attempts" in answer.text
+
+
+def test_signing_in_and_out_and_what_failed_stand_in_the_audit(app: FastAPI, mine: Mine) -> None:
+    client = TestClient(app, client=("10.0.1.9", 50_000))
+    first = head_of(mine)
+    log_in(client, "auditor", "not the password")
+    log_in(client, "my password by mistake", "x")
+    log_in(client, "auditor")
+    chosen = "a lamp of my own"
+    send(client, "/password", {"old": PASSWORD, "new": chosen, "again": chosen})
+    send(client, "/logout")
+    with reading(mine.engine) as session:
+        lines = session.exec(select(AuditLine).where(col(AuditLine.sequence) > first).order_by(col(AuditLine.sequence)))
+        told = [(line.actor, line.action, line.subject, line.after) for line in lines]
+    where = '{"address":"10.0.1.9"}'
+    assert told == [
+        ("nobody", "sign-in-failed", "account/account-auditor", where),
+        ("nobody", "sign-in-failed", "account/unknown", where),
+        ("auditor", "sign-in", "account/account-auditor", where),
+        ("auditor", "change-password", "account/account-auditor", "{}"),
+        ("auditor", "sign-out", "account/account-auditor", "{}"),
+    ]
+    assert verify(mine.engine, MINE).whole
+    with writing(mine.engine) as session:
+        account = session.get_one(Account, "account-auditor")
+        account.password_hash = session.get_one(Account, "account-officer").password_hash
+        session.add(account)
+
+
+def head_of(mine: Mine) -> int:
+    with reading(mine.engine) as session:
+        return head_in(session, MINE).sequence
 
 
 def test_a_one_time_password_opens_only_the_page_that_replaces_it(app: FastAPI, mine: Mine) -> None:

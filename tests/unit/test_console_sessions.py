@@ -10,6 +10,7 @@ from console.accounts import Account, add_user
 from console.errors import LoginRefusedError, NotLoggedInError, TooManyLoginsError, WrongInputError
 from console.sessions import LoginAttempt, LoginSession, change_password, find_visitor, log_in, log_out, still_open
 from console.web_settings import WebSettings
+from disposal.audit import AuditLine
 from stream.database import open_database, reading, writing
 from stream.messages import utc_now
 
@@ -21,7 +22,7 @@ BROWSER = "Chromium on the second desk"
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     engine = open_database(f"sqlite:///{tmp_path / 'people.db'}")
-    tables = [t.__table__ for t in (Account, LoginSession, LoginAttempt)]  # type: ignore[attr-defined]
+    tables = [t.__table__ for t in (Account, LoginSession, LoginAttempt, AuditLine)]  # type: ignore[attr-defined]
     SQLModel.metadata.create_all(engine, tables=tables)
     add_user(engine, "north", "wang", "dispatcher", PASSWORD)
     yield engine
