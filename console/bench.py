@@ -10,6 +10,7 @@ BENCHES: Mapping[str, str] = {
     "policy": "disposal.bench_policy",
     "rules": "rules.bench",
     "stream": "stream.bench",
+    "vision": "vision.bench",
 }
 """Name -> the module whose ``measure(material, *, short)`` answers the figures; loaded when it is asked for."""
 SAMPLES = Path(__file__).parents[1] / "samples"

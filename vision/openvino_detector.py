@@ -33,7 +33,7 @@ class OpenVinoDetector:
         self.labels = frozenset(classes.values())
         thresholds = {label: settings.thresholds.get(label, settings.threshold) for label in self.labels}
         self._reader = Reader(classes, thresholds, len(names))
-        model = _read_model(weights.path)
+        model = read_model(weights.path)
         shape = model.inputs[0].get_partial_shape()
         self._batched = bool(shape[0].is_dynamic)
         self._free_size = bool(shape[2].is_dynamic and shape[3].is_dynamic)
@@ -44,7 +44,7 @@ class OpenVinoDetector:
                 f"The weights {weights.path} were exported for pictures of {exported} pixels and cannot run at {self.image_size}: "
                 "leave image_size out, or export with dynamic=True."
             )
-        self._request = _compile(model, settings.precision).create_infer_request()
+        self._request = compile_model(model, settings.precision).create_infer_request()
 
     def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
         """The boxes in each picture, most confident first."""
@@ -61,10 +61,11 @@ class OpenVinoDetector:
         """Pictures of one shape go together: a wide picture needs no grey bars above and below it."""
         sizes: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):
-            sizes.setdefault(self._input_size(*picture.shape[:2]), []).append(index)
+            sizes.setdefault(self.input_size(*picture.shape[:2]), []).append(index)
         return sizes
 
-    def _input_size(self, height: int, width: int) -> tuple[int, int]:
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the network's input for pictures of that size."""
         if not self._free_size:
             return self.image_size, self.image_size
         scale = self.image_size / max(height, width)
@@ -91,7 +92,8 @@ def _metadata(folder: Path) -> dict[str, Any]:
     raise WeightsError(f"The weights in {folder} are made for {content['task']}: detection weights are needed.")
 
 
-def _read_model(folder: Path) -> Any:
+def read_model(folder: Path) -> Any:
+    """The network of an export folder. Raises WeightsError where there is none, BackendError where it is unreadable."""
     files = sorted(folder.glob("*.xml"))
     if len(files) != 1:
         raise WeightsError(f"{folder} holds {len(files)} .xml files: an OpenVINO export has one.")
@@ -103,7 +105,7 @@ def _read_model(folder: Path) -> Any:
         ) from error
 
 
-def _compile(model: Any, precision: str) -> Any:
+def compile_model(model: Any, precision: str) -> Any:
     """The model with the way from BGR bytes to planes of floats built in, which OpenVINO does faster than NumPy."""
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.BGR)
