@@ -47,11 +47,14 @@ def verify(
         Path | None,
         typer.Option("--heads", help="File of exported heads to hold the chain against; else the configured one."),
     ] = None,
+    digest: Annotated[
+        str | None, typer.Option("--digest", help="The SHA-256 printed on a document: was it written here, as it is?")
+    ] = None,
     config: Config = None,
     data: Data = DATA,
     as_json: Json = False,
 ) -> None:
-    """Is the audit chain whole? Exit code 1 where it is not."""
+    """Is the audit chain whole, and does it tell of the document with that digest? Exit code 1 where not."""
     from disposal import audit
 
     settings = settings_at_hand(context, config, data)
@@ -59,8 +62,18 @@ def verify(
     exported = heads or settings.disposal.audit.heads
     head = audit.read_head(settings.mine, exported) if exported and exported.exists() else None
     found = audit.verify(installation.engine, settings.mine, head)
-    show({"whole": found.whole, "lines": found.lines, "broken": found.broken, "reason": found.reason}, as_json=as_json)
-    if not found.whole:
+    result: dict[str, object] = {
+        "whole": found.whole,
+        "lines": found.lines,
+        "broken": found.broken,
+        "reason": found.reason,
+    }
+    line = audit.find_digest(installation.engine, settings.mine, digest) if digest is not None else None
+    if digest is not None:
+        told = {"subject": line.subject, "sequence": line.sequence, "at": line.at.isoformat()} if line else None
+        result |= {"document": told}
+    show(result, as_json=as_json)
+    if not found.whole or (digest is not None and line is None):
         raise typer.Exit(1)
 
 

@@ -86,6 +86,13 @@ class WrongInputError(RefusedError):
         super().__init__(**values)
 
 
+class NoFontError(RefusedError):
+    """The server has no font with Chinese characters, so that it cannot write a PDF."""
+
+    status = 503
+    key = "error.no-font"
+
+
 class TooLargeError(RefusedError):
     """More bytes were sent than the console takes in."""
 

@@ -129,6 +129,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "document.repaired": ("经自动修正", "mended automatically"),
     "document.fell-through": ("前{count}个起草方式未成功", "after {count} that gave nothing usable"),
     "document.title": ("标题", "Title"),
+    "document.download": ("下载", "Download"),
     "element.responsible": ("责任人", "Responsible"),
     "element.measures": ("措施", "Measures"),
     "element.resources": ("资源", "Resources"),

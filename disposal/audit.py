@@ -139,6 +139,20 @@ def verify(engine: Engine, mine: str, head: Head | None = None) -> Verification:
     return Verification(expected - 1, None, "")
 
 
+def find_digest(engine: Engine, mine: str, digest: str) -> AuditLine | None:
+    """The line that tells of a document whose content has this SHA-256, as it is printed on each copy; else None."""
+    wanted = digest.strip().lower()
+    if len(wanted) != len(GENESIS) or not wanted.isalnum():
+        return None
+    query = (
+        select(AuditLine)
+        .where(AuditLine.mine == mine, AuditLine.action == "drafted", col(AuditLine.after).contains(wanted))
+        .order_by(col(AuditLine.sequence))
+    )
+    with reading(engine) as session:
+        return next((a for a in session.exec(query) if json.loads(a.after).get("digest") == wanted), None)
+
+
 def _fault(line: AuditLine, previous: str, expected: int, head: Head | None) -> str:
     if line.sequence != expected:
         return f"line {expected} is missing"

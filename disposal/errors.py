@@ -53,3 +53,7 @@ class DraftError(MinewatchError):
 
 class ExportError(MinewatchError):
     """A document cannot be exported."""
+
+
+class FontMissingError(ExportError):
+    """This machine has no font with Chinese characters, which a PDF needs."""

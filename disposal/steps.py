@@ -24,6 +24,7 @@ from disposal.document import (
 from disposal.drafter import Draft, Drafter
 from disposal.due import BACK_OFF, Claim, Line, Move, Result, Standing, claim, finish, next_move, release
 from disposal.notify import post
+from disposal.paper import content_digest
 from disposal.policy import PolicyVersion, in_force, may_close
 from disposal.request import stored
 from disposal.sampling import sampled, sampling_share, tally
@@ -120,6 +121,7 @@ class Steps:
             _advance(alert, "decide")
             actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
             after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
+            after["digest"] = content_digest(row)
             return Line(actor, "drafted", {"document": "DRAFT"}, after)
 
         return Result(taken, apply)

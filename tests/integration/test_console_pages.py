@@ -317,6 +317,29 @@ def test_what_cannot_be_shelved_is_said_and_not_offered(mine: Mine, client: Test
     assert mine.alert(major).shelved_until is None
 
 
+def test_the_document_is_had_as_pdf_and_docx_in_both_languages(mine: Mine, client: TestClient) -> None:
+    alert_id = mine.raise_risk("belt-hole")
+    mine.draft(alert_id)
+    page = client.get(f"/alerts/{alert_id}").text
+    for kind, begins in (("pdf", b"%PDF"), ("docx", b"PK")):
+        for tongue in ("zh", "en"):
+            address = f"/documents/{alert_id}-1.{kind}?language={tongue}"
+            assert address in page
+            answer = client.get(address)
+            assert answer.content.startswith(begins)
+            assert f'filename="{alert_id}-1-{tongue}.{kind}"' in answer.headers["content-disposition"]
+    for strange in (
+        f"{alert_id}-2.pdf",
+        f"{alert_id}-1.exe",
+        f"{alert_id}-1",
+        "x.pdf",
+        "..%2Fx.pdf",
+        f"{'0' * 32}-1.docx",
+    ):
+        assert client.get(f"/documents/{strange}").status_code == 404
+    assert TestClient(client.app).get(f"/documents/{alert_id}-1.pdf", follow_redirects=False).status_code == 303
+
+
 def test_an_alert_of_another_mine_is_not_there(mine: Mine, client: TestClient) -> None:
     alert_id = mine.raise_risk("belt-hole")
     with writing(mine.engine) as session:

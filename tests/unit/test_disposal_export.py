@@ -1,18 +1,25 @@
 import hashlib
 import io
+import json
 from pathlib import Path
 
 import cv2
 import docx
 import numpy as np
+import pypdf
 import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
+from typer.testing import CliRunner
 
+from console.cli import app
+from console.schema import prepare
+from disposal import chinese_font
+from disposal.audit import find_digest
 from disposal.document import Document
 from disposal.drafter import Drafter
-from disposal.errors import AlertError, ExportError
-from disposal.export import export_docx
+from disposal.errors import AlertError, ExportError, FontMissingError
+from disposal.export import export
 from disposal.intake import take_all
 from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.steps import Steps
@@ -62,7 +69,7 @@ def picture(store: EvidenceStore, data: bytes) -> Evidence:
 def test_the_file_says_everything_that_the_document_says(engine: Engine, store: EvidenceStore, language: str) -> None:
     jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
     row = document(engine, (picture(store, jpeg),))
-    data = export_docx(engine, store, MINE, row.id, language)
+    data = export(engine, store, MINE, row.id, language)
     text, content = text_of(data), row.read_content()
     assert content is not None
     assert CLAUSES["18"][f"text_{language}"] in text, "clauses stand in full"
@@ -81,30 +88,110 @@ def test_a_picture_without_the_usual_header_is_shown_too(engine: Engine, store: 
     bare = jpeg[:2] + jpeg[2 + 2 + int.from_bytes(jpeg[4:6]) :]  # the same without its JFIF segment
     assert jpeg[2:4] == b"\xff\xe0"
     row = document(engine, (picture(store, bare),))
-    assert len(docx.Document(io.BytesIO(export_docx(engine, store, MINE, row.id, "en"))).inline_shapes) == 1
+    assert len(docx.Document(io.BytesIO(export(engine, store, MINE, row.id, "en"))).inline_shapes) == 1
 
 
 def test_missing_and_damaged_evidence_is_said_and_hides_nothing_else(engine: Engine, store: EvidenceStore) -> None:
     missing = Evidence(sha256="0" * 64, media_type="image/jpeg", kind="annotated", captured_at=utc_now())
     row = document(engine, (missing,))
-    assert "cannot be read" in text_of(export_docx(engine, store, MINE, row.id, "en"))
+    assert "cannot be read" in text_of(export(engine, store, MINE, row.id, "en"))
 
 
 def test_a_picture_that_is_none_is_said(engine: Engine, store: EvidenceStore) -> None:
     row = document(engine, (picture(store, b"no picture at all"),))
-    assert "证据图片无法读取" in text_of(export_docx(engine, store, MINE, row.id, "zh"))
+    assert "证据图片无法读取" in text_of(export(engine, store, MINE, row.id, "zh"))
 
 
 def test_control_characters_from_outside_do_not_break_the_file(engine: Engine, store: EvidenceStore) -> None:
     row = document(engine, source="cam\x00\x0b-9")
-    assert "cam-9" in text_of(export_docx(engine, store, MINE, row.id, "en"))
+    assert "cam-9" in text_of(export(engine, store, MINE, row.id, "en"))
 
 
 def test_what_is_not_there_or_not_drafted_is_refused(engine: Engine, store: EvidenceStore) -> None:
     row = document(engine)
     with pytest.raises(AlertError):
-        export_docx(engine, store, "south", row.id, "zh")
+        export(engine, store, "south", row.id, "zh")
     with writing(engine) as session:
         session.get_one(Document, row.id).content = ""
     with pytest.raises(ExportError, match="not drafted"):
-        export_docx(engine, store, MINE, row.id, "zh")
+        export(engine, store, MINE, row.id, "zh")
+
+
+def pdf_text(data: bytes) -> str:
+    """The text of all pages without what breaks lines."""
+    pages = pypdf.PdfReader(io.BytesIO(data)).pages
+    return "".join("".join(page.extract_text().split()) for page in pages)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_pdf_reads_back_with_its_chinese_characters(engine: Engine, store: EvidenceStore, language: str) -> None:
+    jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+    row = document(engine, (picture(store, jpeg),))
+    data = export(engine, store, MINE, row.id, language, "pdf")
+    text, content = pdf_text(data), row.read_content()
+    assert content is not None
+    said = [CLAUSES["18"][f"text_{language}"], f"[{content.citations[0].version_id}]", content.title.text(language)]
+    said += [line.text(language) for line in (*content.measures, *content.resources, content.contingency)]
+    said += [content.acceptance.text(language), content.responsible.text(language)]
+    said += [fact.value.text(language) for fact in content.facts]
+    said += [hashlib.sha256(row.content.encode()).hexdigest(), f"{content.deadline:%Y-%m-%d %H:%M} UTC"]
+    for line in said:
+        assert "".join(line.split()) in text
+    reader = pypdf.PdfReader(io.BytesIO(data))
+    assert [image.image.size for page in reader.pages for image in page.images if image.image] == [(160, 120)]
+    assert reader.metadata is not None
+    assert reader.metadata.title == content.title.text(language)
+
+
+def test_a_pdf_of_hostile_text_and_damaged_evidence_is_whole(engine: Engine, store: EvidenceStore) -> None:
+    row = document(engine, (picture(store, b"no picture at all"),), source="cam\x00<b>%)(\\endobj-9" + "长" * 300)
+    text = pdf_text(export(engine, store, MINE, row.id, "zh", "pdf"))
+    assert "cam<b>%)(\\endobj-9" in text
+    assert text.count("长") >= 300
+    assert "证据图片无法读取" in text
+
+
+def test_without_a_chinese_font_the_package_is_named(
+    engine: Engine, store: EvidenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = document(engine)
+    chinese_font.system_font.cache_clear()
+    monkeypatch.setattr(chinese_font, "findSystemFonts", lambda: [__file__])
+    with pytest.raises(FontMissingError, match="fonts-noto-cjk"):
+        export(engine, store, MINE, row.id, "en", "pdf")
+    monkeypatch.undo()
+    assert export(engine, store, MINE, row.id, "en", "pdf").startswith(b"%PDF"), "one installed since is found"
+
+
+def test_the_printed_digest_is_one_that_the_audit_tells_of(engine: Engine, store: EvidenceStore) -> None:
+    row = document(engine)
+    printed = hashlib.sha256(row.content.encode()).hexdigest()
+    for text in (
+        text_of(export(engine, store, MINE, row.id, "zh")),
+        pdf_text(export(engine, store, MINE, row.id, "zh", "pdf")),
+    ):
+        assert printed in text
+    line = find_digest(engine, MINE, f" {printed.upper()} ")
+    assert line is not None
+    assert (line.action, line.subject) == ("drafted", f"alert/{row.alert_id}")
+    for other in ("", "0" * 64, printed[:-1], "%" * 64, "drafted", hashlib.sha256(b"forged").hexdigest()):
+        assert find_digest(engine, MINE, other) is None
+    assert find_digest(engine, "south", printed) is None
+
+
+def test_the_command_says_whether_a_printed_digest_is_of_this_house(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'command.db'}")
+    prepare(engine)
+    furnish(engine)
+    row = document(engine)
+    config = tmp_path / "minewatch.toml"
+    config.write_text(f'mine = "{MINE}"\n[database]\nurl = "sqlite:///{tmp_path / "command.db"}"\n')
+    arguments = ["audit", "verify", "--json", "--config", str(config), "--data", str(tmp_path / "data"), "--digest"]
+    printed = hashlib.sha256(row.content.encode()).hexdigest()
+    answer = CliRunner().invoke(app, [*arguments, printed])
+    assert answer.exit_code == 0
+    found = json.loads(answer.stdout)
+    assert (found["whole"], found["document"]["subject"]) == (True, f"alert/{row.alert_id}")
+    forged = CliRunner().invoke(app, [*arguments, printed[::-1]])
+    assert forged.exit_code == 1
+    assert json.loads(forged.stdout)["document"] is None
