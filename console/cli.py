@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 import typer
 
-from console import cli_clauses, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
+from console import cli_clauses, cli_evidence, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
 from console.demo import SAMPLES, demo_installation
 from console.doctor import check_endpoint
 from console.installation import Installation, is_known, open_installation
@@ -32,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(cli_clauses.app, name="clauses")
+app.add_typer(cli_evidence.app, name="evidence")
 app.add_typer(cli_vision.app, name="vision")
 app.add_typer(cli_policy.app, name="policy")
 cli_sets.register(cli_vision.app)

@@ -1,7 +1,7 @@
 """Every table of the house, imported so that the migrations see them all."""
 
 from console import accounts, api_tokens, idempotency, sessions
-from disposal import alert, audit, document, notify, policy
+from disposal import alert, audit, document, notify, policy, retention, roster
 from rules import clause, embedding
 from stream import checkpoint, health, heartbeat, readings, site
 
@@ -20,6 +20,8 @@ __all__ = [
     "notify",
     "policy",
     "readings",
+    "retention",
+    "roster",
     "sessions",
     "site",
 ]

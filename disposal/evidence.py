@@ -21,16 +21,22 @@ class NamedEvidence(NamedTuple):
     media_type: str
 
 
-def named_evidence(engine: Engine) -> Iterator[NamedEvidence]:
-    """Every piece of evidence of every risk event of every mine in the database, each once."""
+def named_evidence(
+    engine: Engine, mine: str | None = None, without: frozenset[str] = frozenset()
+) -> Iterator[NamedEvidence]:
+    """Every piece of evidence of every risk event of a mine (None: of all in the database), each once.
+
+    ``without``: what only these alerts name is left out.
+    """
+    query = select(AlertRisk.mine, AlertRisk.alert_id, AlertRisk.content)
+    if mine is not None:
+        query = query.where(AlertRisk.mine == mine)
     seen: set[NamedEvidence] = set()
     with reading(engine) as session:
-        for mine, content in session.exec(select(AlertRisk.mine, AlertRisk.content).execution_options(yield_per=_ROWS)):
-            message = decode(content)
-            if not isinstance(message, Risk):
-                continue
-            for piece in message.evidence:
-                named = NamedEvidence(mine, piece.sha256, piece.media_type)
+        for owner, alert_id, content in session.exec(query.execution_options(yield_per=_ROWS)):
+            message = None if alert_id in without else decode(content)
+            for piece in message.evidence if isinstance(message, Risk) else ():
+                named = NamedEvidence(owner, piece.sha256, piece.media_type)
                 if named not in seen:
                     seen.add(named)
                     yield named

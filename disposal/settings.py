@@ -111,6 +111,27 @@ class AuditSettings(Section):
     seconds: float = Field(300.0, gt=0, title="Interval", description="Seconds between two exports of the head.")
 
 
+class RetentionSettings(Section):
+    """How long things stay."""
+
+    readings_days: float = Field(
+        400, ge=2, title="Readings", description="Days for which readings are kept for policy and plots."
+    )
+    evidence_years: float = Field(
+        10,
+        gt=0,
+        le=100,
+        title="Evidence",
+        description="Years after its alert was closed for which evidence is kept; while on hold, for ever.",
+    )
+    unnamed_days: float = Field(
+        30,
+        ge=8,
+        title="Unnamed evidence",
+        description="Days for which evidence stays that no alert names; longer than risks stay on the log.",
+    )
+
+
 class DisposalSettings(Section):
     """Everything that disposal/ can be told."""
 
@@ -119,6 +140,7 @@ class DisposalSettings(Section):
     escalation: EscalationSettings = EscalationSettings()
     notify: NotifySettings = NotifySettings()
     audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
     lease_seconds: float = Field(
         60.0,
         gt=1,

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
+from disposal import retention
 from disposal.audit import export_head
 from disposal.drafter import open_drafter
 from disposal.errors import AuditError
@@ -17,13 +18,15 @@ from disposal.intake import take_all
 from disposal.loop import Loop, Sometimes
 from disposal.notify import Postman
 from disposal.policy import ship_policy
-from disposal.settings import DisposalSettings
+from disposal.settings import DisposalSettings, RetentionSettings
 from disposal.situation import current_site
 from disposal.steps import Finder, Steps
 from disposal.sweep import sweep
 from rules.matcher import Matcher
 from rules.settings import RulesSettings
 from stream.database import open_database, writing
+from stream.errors import EvidenceError
+from stream.evidence import EvidenceStore, open_evidence
 from stream.health import store_health
 from stream.heartbeat import Heartbeat
 from stream.log import Consumer, Topic, open_log
@@ -32,6 +35,7 @@ from stream.settings import LogSettings
 from stream.worker import Item, Worker
 
 NAME = "disposal"
+SWEEP_SECONDS = 6 * 3600.0
 _logger = structlog.get_logger()
 
 
@@ -127,6 +131,38 @@ class DueLoops:
         return False
 
 
+class Sweeping:
+    """Deletes what has outlived its time, a few times a day, in a thread of its own that nothing waits for."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: EvidenceStore,
+        mine: str,
+        settings: RetentionSettings,
+        heartbeat: Heartbeat,
+        stop: threading.Event,
+    ) -> None:
+        self._sometimes = Sometimes(SWEEP_SECONDS, self._sweep)
+        self._stores = (engine, store, mine, settings)
+        self._heartbeat = heartbeat
+        self._stop = stop
+
+    def __call__(self) -> bool:
+        """Sweep where it is time to."""
+        self._sometimes()
+        return False
+
+    def _sweep(self) -> None:
+        try:
+            swept = retention.sweep(*self._stores, utc_now(), self._stop.is_set)
+        except (OSError, EvidenceError) as error:
+            _logger.error("evidence not swept", reason=str(error))
+            return
+        self._heartbeat.count("readings_deleted", swept.readings)
+        self._heartbeat.count("evidence_deleted", swept.pieces)
+
+
 def run_disposal(
     stop: threading.Event,
     *,
@@ -141,7 +177,6 @@ def run_disposal(
 
     Raises ConfigurationError where something that it was given cannot be used, and whatever ended one of its loops.
     """
-    del evidence_url
     engine = open_database(database_url)
     ship_policy(engine, mine)
     log = open_log(log_settings)
@@ -149,17 +184,19 @@ def run_disposal(
     matcher = Matcher(engine, mine, rules_settings.matcher)
     due_loops = DueLoops(engine, mine, settings, lambda: matcher, heartbeat, stop)
     stage = DisposalStage(engine, mine, settings, heartbeat, due_loops.wake)
-    for loop in due_loops.loops:
+    sweeping = Sweeping(engine, open_evidence(evidence_url), mine, settings.retention, heartbeat, stop)
+    loops = (*due_loops.loops, Loop("retention", sweeping, stop))
+    for loop in loops:
         loop.start()
     try:
         Worker(stage, log, mine, heartbeat, stop).run()
     finally:
         stop.set()
-        for loop in due_loops.loops:
+        for loop in loops:
             loop.join(5.0)
         log.close()
         engine.dispose()
-    for loop in due_loops.loops:
+    for loop in loops:
         if loop.error is not None:
             raise loop.error
 

@@ -4,7 +4,9 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from stream.errors import ConfigurationError, EvidenceError
@@ -16,8 +18,18 @@ _ENDINGS = {
     "video/mp4": ".mp4",
     "application/json": ".json",
 }
+_MEDIA = {ending: media_type for media_type, ending in _ENDINGS.items()}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MINE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class Stored(NamedTuple):
+    """One piece in the store; ``stored_at`` is when somebody last stored it, in seconds since the epoch."""
+
+    sha256: str
+    media_type: str
+    size: int
+    stored_at: float
 
 
 class EvidenceStore:
@@ -33,9 +45,9 @@ class EvidenceStore:
         """
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(mine, digest, media_type)
-        if path.exists():
-            return digest
         try:
+            if _wanted_again(path):
+                return digest
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_whole(path, data)
         except OSError as error:
@@ -62,11 +74,45 @@ class EvidenceStore:
             )
         return data
 
+    def stored(self, mine: str) -> Iterator[Stored]:
+        """Every piece of a mine; files that are no evidence are passed over. Raises OSError where it cannot be read."""
+        for path in (self.root / mine).glob("[0-9a-f][0-9a-f]/*"):
+            media_type = _MEDIA.get(path.suffix)
+            if media_type is None or not _DIGEST.fullmatch(path.stem):
+                continue
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            yield Stored(path.stem, media_type, found.st_size, found.st_mtime)
+
+    def discard(self, mine: str, piece: Stored, before: float) -> bool:
+        """Delete a piece that nobody has stored again since ``before``; whether it was deleted. Raises OSError."""
+        path = self.path(mine, piece.sha256, piece.media_type)
+        try:
+            if path.stat().st_mtime >= before:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     def path(self, mine: str, digest: str, media_type: str) -> Path:
         """Where the evidence lies; the parts are checked, so that no path from outside leads out of the store."""
         if not _MINE.fullmatch(mine) or not _DIGEST.fullmatch(digest) or media_type not in _ENDINGS:
             raise EvidenceError(f"There is no evidence under mine {mine!r}, digest {digest!r}, type {media_type!r}.")
         return self.root / mine / digest[:2] / (digest + _ENDINGS[media_type])
+
+
+def _wanted_again(path: Path) -> bool:
+    """Whether it is stored already; its time is set to now, so that nothing deletes what somebody has just stored."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # where nothing can be written, nothing can be deleted either
+        return path.exists()
+    return True
 
 
 def _write_whole(path: Path, data: bytes) -> None:

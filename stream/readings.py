@@ -1,6 +1,6 @@
 """The history of readings: for the policy's questions about an area, and for plots."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,8 @@ from sqlmodel import Field, SQLModel, col, select
 
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import Reading
+
+_SHARE = 500
 
 
 class StoredReading(SQLModel, table=True):
@@ -94,3 +96,25 @@ def series(
         query = query.where(col(StoredReading.captured_at) < until)
     with reading(engine) as session:
         return list(session.exec(query.order_by(col(StoredReading.captured_at))).all())
+
+
+def forget_readings(engine: Engine, mine: str, before: datetime, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Delete the readings of a mine that were captured before then, and answer how many.
+
+    A share at a time, each in a transaction of its own, so that nobody who writes has to wait for long.
+    """
+    count = 0
+    while not stopped():
+        with writing(engine) as session:
+            old = (
+                select(col(StoredReading.sensor), col(StoredReading.captured_at))
+                .where(StoredReading.mine == mine, col(StoredReading.captured_at) < before)
+                .limit(_SHARE)
+            )
+            rows = session.exec(old).all()
+            for sensor, captured_at in rows:
+                session.delete(session.get_one(StoredReading, (mine, sensor, captured_at)))
+        count += len(rows)
+        if len(rows) < _SHARE:
+            break
+    return count

@@ -336,6 +336,16 @@ def upgrade() -> None:
     op.create_index(op.f('ix_document_mine'), 'document', ['mine'], unique=False)
     op.create_index(op.f('ix_document_policy'), 'document', ['policy'], unique=False)
     op.create_index(op.f('ix_document_state'), 'document', ['state'], unique=False)
+    op.create_table('evidence_hold',
+    sa.Column('alert_id', sa.String(32), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('placed_by', sa.String(), nullable=False),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('placed_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['alert_id'], ['alert.id'], ),
+    sa.PrimaryKeyConstraint('alert_id')
+    )
+    op.create_index(op.f('ix_evidence_hold_mine'), 'evidence_hold', ['mine'], unique=False)
     op.create_table('login_session',
     sa.Column('token_hash', sa.String(64), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -358,6 +368,8 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_login_session_mine'), table_name='login_session')
     op.drop_index(op.f('ix_login_session_account_id'), table_name='login_session')
     op.drop_table('login_session')
+    op.drop_index(op.f('ix_evidence_hold_mine'), table_name='evidence_hold')
+    op.drop_table('evidence_hold')
     op.drop_index(op.f('ix_document_state'), table_name='document')
     op.drop_index(op.f('ix_document_policy'), table_name='document')
     op.drop_index(op.f('ix_document_mine'), table_name='document')
