@@ -23,9 +23,10 @@ class ClauseSearch:
 
     def find(self, query: str) -> "list[Match]":
         """The clauses in force that are like ``query``, best first. Raises EmbeddingError where no model loads."""
-        return self._opened().search(query)
+        return self.matcher().search(query)
 
-    def _opened(self) -> "Matcher":
+    def matcher(self) -> "Matcher":
+        """The matcher itself."""
         with self._lock:
             if self._matcher is None:
                 # Costs memory and time that a console on which nobody searches need not spend.

@@ -1,6 +1,7 @@
 """The code book on the screen: list, search, a clause with its versions, and the way from draft to publication."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -12,15 +13,19 @@ from console.pages import language, render, see_other
 from console.services import Services, services
 from rules.clause import Provision, editions, history, listing
 from rules.errors import ClauseError, EmbeddingError
-from rules.revision import edit, publish, review
+from rules.revision import check_content, edit, publish, review
+from rules.what_if import edited
 from stream.messages import utc_now
 
 if TYPE_CHECKING:
+    from disposal.what_if import Replay
     from rules.matcher import Match
 
 LONGEST_TEXT = 20_000
 """Characters of a clause's text; the longest article of the 2016 regulation has some 1,500."""
 _FIELDS = ("title_zh", "title_en", "text_zh", "text_en")
+DAYS = {"7": 7, "30": 30, "90": 90}
+"""How far back what-if looks, as the page offers it."""
 _EDITORS = allowed("officer", "administrator")
 
 router = APIRouter()
@@ -57,13 +62,16 @@ def edit_page(request: Request, identity: str) -> Response:
 
 @router.post("/clauses/{identity}/edit", dependencies=[_EDITORS], include_in_schema=False)
 def take_edit(request: Request, identity: str) -> Response:
-    """Write a new draft; what is in force stays as it is."""
+    """Write a new draft; what is in force stays as it is. Where asked, only tell what it would change."""
     ours = services(request)
     newest = _versions(ours, identity)[-1]
     typed = {name: text_field(request, name, LONGEST_TEXT) for name in _FIELDS}
     try:
+        if days := DAYS.get(text_field(request, "what-if", 9)):
+            replay = _what_if(ours, newest, typed, days)
+            return render(request, "clause_edit.html", clause=newest, typed=typed, sentence="", replay=replay)
         edit(ours.engine, identity, request.state.visitor.name, typed)
-    except ClauseError as error:
+    except (ClauseError, EmbeddingError) as error:
         refused = WrongInputError("error.clause", why=str(error))
         sentence = refused.sentence(language(request))
         return render(request, "clause_edit.html", refused.status, clause=newest, typed=typed, sentence=sentence)
@@ -80,6 +88,16 @@ def take_review(request: Request, identity: str) -> Response:
 def take_publish(request: Request, identity: str) -> Response:
     """Put a reviewed version in force; only by somebody who neither wrote nor reviewed it."""
     return _step(request, identity, lambda ours, version, by: publish(ours.engine, version, by))
+
+
+def _what_if(ours: Services, newest: Provision, typed: dict[str, str], days: int) -> "Replay":
+    # The matcher's models cost memory that a console on which nobody asks need not spend.
+    from disposal.what_if import what_if
+
+    at, content = utc_now(), replace(newest.content, **typed)  # type: ignore[arg-type]  # fields of text alone
+    check_content(newest.code, newest.number, content)
+    drafts = [edited(ours.engine, newest.clause_id, content, at)]
+    return what_if(ours.engine, ours.mine, drafts, ours.searcher.matcher().over, days=days, at=at)
 
 
 def _step(request: Request, identity: str, step: Callable[[Services, str, str], None]) -> Response:

@@ -238,7 +238,7 @@ def what_if_(
     show(result | {"would_change": len(replay.effects)}, as_json=False)
     for effect in replay.effects:
         out.print(f"{effect.raised_at:%Y-%m-%d %H:%M}  {effect.type}  {effect.place}  {effect.alert}", highlight=False)
-        for line in (*(f"cited in a new version: {label}" for label in effect.reworded), *effect.reasons):
+        for line in (*(f"cited in a new version: {la.en}" for la in effect.reworded), *(r.en for r in effect.reasons)):
             out.print(f"    {line}", highlight=False, markup=False)
 
 

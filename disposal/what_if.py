@@ -1,7 +1,7 @@
 """What drafts of clauses would change: past alerts judged by the code book in force, and by that with the drafts."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -11,14 +11,14 @@ from sqlmodel import col, select
 
 from disposal.alert import Alert
 from disposal.backtest import past_facts
-from disposal.document import StoredMatch, Verdict
-from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy, may_close
+from disposal.document import Bilingual, Reason, StoredMatch, Verdict
+from disposal.policy import CONDITIONS, AreaReading, Cited, ClosureFacts, ClosurePolicy, may_close
 from disposal.policy import in_force as policy_in_force
 from disposal.request import citable, stored
 from disposal.situation import current_site, events_of, telling
 from disposal.steps import Finder
 from rules.clause import Provision, in_force, limits_in_force
-from rules.limits import applicable
+from rules.limits import ACTIONS, applicable
 from rules.what_if import as_published, broken_limits
 from stream.database import reading
 from stream.messages import Risk
@@ -28,6 +28,11 @@ MOST_ALERTS = 2000
 """Alerts that are replayed at most, the newest first."""
 NO_LIMIT = "none"
 """The action where a measured value breaks no limit."""
+_ACTION: Mapping[str, tuple[str, str]] = {
+    **{str(action): names for action, names in ACTIONS.items()},
+    NO_LIMIT: ("未超限", "no limit is broken"),
+    "": ("", ""),
+}
 
 
 class Book(NamedTuple):
@@ -59,16 +64,17 @@ class Effect:
     type: str
     place: str
     raised_at: datetime
-    added: tuple[str, ...]
-    dropped: tuple[str, ...]
-    reworded: tuple[str, ...]
+    added: tuple[Bilingual, ...]
+    dropped: tuple[Bilingual, ...]
+    reworded: tuple[Bilingual, ...]
     severity: tuple[str, str] | None
     closure: tuple[bool, bool] | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Bilingual, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, fit for JSON."""
-        return asdict(self)
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
 
 
 class Replay(NamedTuple):
@@ -124,15 +130,23 @@ def difference(before: Outcome, after: Outcome) -> dict[str, Any]:
     closes = tuple(bool(v and v.close) for v in (before.verdict, after.verdict))
     if not (added or dropped or reworded or severity or closes[0] != closes[1]):
         return {}
-    reasons = [f"{m.label.en}: {m.reason.en}" for m in added]
-    reasons += [f"{m.label.en}: no longer among those that apply" for m in dropped]
+    reasons = [Bilingual(f"{m.label.zh}：{m.reason.zh}", f"{m.label.en}: {m.reason.en}") for m in added]
+    reasons += [
+        Bilingual(f"{m.label.zh}：不再适用", f"{m.label.en}: no longer among those that apply") for m in dropped
+    ]
     if severity:
-        reasons.append(f"the severest limit broken asks for {severity[1]} instead of {severity[0]}")
+        old_zh, old_en, new_zh, new_en = (*_ACTION[severity[0]], *_ACTION[severity[1]])
+        reasons.append(
+            Bilingual(
+                f"超限后的要求由“{old_zh}”变为“{new_zh}”",
+                f"what the severest limit broken asks for goes from “{old_en}” to “{new_en}”",
+            )
+        )
     reasons += _turned(before.verdict, after.verdict)
     return {
-        "added": tuple(m.label.en for m in added),
-        "dropped": tuple(m.label.en for m in dropped),
-        "reworded": tuple(m.label.en for m in reworded),
+        "added": tuple(m.label for m in added),
+        "dropped": tuple(m.label for m in dropped),
+        "reworded": tuple(m.label for m in reworded),
         "severity": severity,
         "closure": closes if closes[0] != closes[1] else None,
         "reasons": tuple(reasons),
@@ -166,16 +180,20 @@ def _held(readings: Sequence[AreaReading], provisions: Sequence[Provision], plac
     )
 
 
-def _turned(before: Verdict | None, after: Verdict | None) -> list[str]:
+def _turned(before: Verdict | None, after: Verdict | None) -> list[Bilingual]:
     """The conditions of closure that fail on one side only."""
     if before is None or after is None:
         return []
     held = {r.condition: r.ok for r in before.reasons}
-    return [
-        f"{r.condition} {'holds' if r.ok else 'fails'}: {r.figures}"
-        for r in after.reasons
-        if held.get(r.condition) != r.ok
-    ]
+    return [_said(r) for r in after.reasons if held.get(r.condition) != r.ok]
+
+
+def _said(reason: Reason) -> Bilingual:
+    name = CONDITIONS[reason.condition]
+    return Bilingual(
+        f"{'满足' if reason.ok else '不满足'}“{name.zh}”：{reason.figures}",
+        f"{'holds' if reason.ok else 'fails'}: {name.en} ({reason.figures})",
+    )
 
 
 class _Judge:

@@ -26,6 +26,7 @@ from disposal.document import EFFECTS, DocumentState
 from disposal.intake import take_all
 from disposal.settings import DisposalSettings
 from rules.clause import history, in_force
+from rules.settings import MatcherSettings, RulesSettings
 from stream.database import reading, writing
 from stream.health import store_health
 from stream.messages import Health, Reading, Risk, decode, utc_now
@@ -340,6 +341,31 @@ def test_the_document_is_had_as_pdf_and_docx_in_both_languages(mine: Mine, clien
     assert TestClient(client.app).get(f"/documents/{alert_id}-1.pdf", follow_redirects=False).status_code == 303
 
 
+def test_the_roster_is_edited_by_officers_and_seen_by_all(mine: Mine, client: TestClient) -> None:
+    officer = person(mine, "officer")
+    duty = {"place": "belt-3", "begins": "00:00", "ends": "00:00", "person": "Li <Ming>", "contact": "8012"}
+    assert send(client, "/duty", duty).status_code == 403
+    assert "There is no roster yet" in client.get("/duty").text
+    assert send(officer, "/duty", duty).headers["location"] == "/duty"
+    page = client.get("/duty").text
+    assert "Li &lt;Ming&gt; (8012)" in page.split('id="duty-now"')[1]
+    assert "Nobody: a person has to settle it" in page
+    assert '<form method="post" action="/duty' not in page
+    again = send(officer, "/duty", duty | {"person": "Bob"})
+    assert again.status_code == 422
+    assert "a shift has one person" in again.text
+    for strange in ({"begins": "25:00"}, {"ends": ""}, {"person": " "}, {"place": "nowhere"}):
+        assert send(officer, "/duty", duty | strange).status_code == 422
+    alert_id = mine.raise_risk("belt-hole")
+    mine.draft(alert_id)
+    assert "Li &lt;Ming&gt; (8012)" in client.get(f"/alerts/{alert_id}").text
+    [identity] = set(re.findall(r"/duty/([0-9a-f]+)/remove", officer.get("/duty").text))
+    assert send(client, f"/duty/{identity}/remove").status_code == 403
+    assert send(officer, f"/duty/{identity}/remove").status_code == 303
+    assert send(officer, f"/duty/{identity}/remove").status_code == 404
+    assert "There is no roster yet" in client.get("/duty").text
+
+
 def test_an_alert_of_another_mine_is_not_there(mine: Mine, client: TestClient) -> None:
     alert_id = mine.raise_risk("belt-hole")
     with writing(mine.engine) as session:
@@ -526,6 +552,24 @@ def test_an_edit_that_cannot_be_saved_keeps_what_was_typed(mine: Mine) -> None:
     assert "Kept title" in answer.text
     assert len(history(mine.engine, "belt-code:12", utc_now())) == 1
     assert send(author, "/clauses/belt-code:12/publish", {"version_id": "other:1@1"}).status_code == 404
+
+
+@pytest.mark.parametrize(("tongue", "said"), [("en", "1 would change"), ("zh", "1个将改变")])
+def test_what_a_text_would_change_is_seen_before_it_is_saved(mine: Mine, tongue: str, said: str) -> None:
+    mine.raise_risk("person-on-belt")
+    words = RulesSettings(matcher=MatcherSettings(model="none"))
+    officer = TestClient(create_app(mine.engine, MINE, mine.evidence, mine.log, SETTINGS, rules=words))
+    assert log_in(officer, "officer").status_code == 303
+    officer.cookies.set("minewatch-language", tongue)
+    typed = {"title_zh": "甲", "title_en": "Belts", "text_zh": "禁止乘坐输送带。", "text_en": "Nobody rides on a belt."}
+    page = send(officer, "/clauses/belt-code:12/edit", typed | {"what-if": "30"})
+    assert page.status_code == 200
+    assert said in page.text
+    assert 'id="what-if"' in page.text
+    assert "Nobody rides on a belt.</textarea>" in page.text
+    assert "belt-code:12@2" not in officer.get("/clauses/belt-code:12").text
+    refused = send(officer, "/clauses/belt-code:12/edit", typed | {"text_zh": "", "text_en": "", "what-if": "7"})
+    assert refused.status_code == 422
 
 
 def test_the_list_of_clauses_shows_the_newest_versions_of_each_code(mine: Mine, client: TestClient) -> None:
