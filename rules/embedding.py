@@ -7,6 +7,7 @@ model cannot read Chinese: there the trade's words carry the meaning (rules.syno
 import hashlib
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -26,6 +27,10 @@ Vector = npt.NDArray[np.float32]
 _CHUNK = 500
 FEW = 4
 """So few texts are encoded by one thread: more of them only wait for each other, and long ones for other work."""
+
+
+QUERIES = 512
+"""Vectors of queries kept in memory."""
 
 
 class ClauseEmbedding(SQLModel, table=True):
@@ -138,7 +143,23 @@ class Vectors:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._kept: dict[tuple[str, str], Vector] = {}
+        self._queries: OrderedDict[tuple[str, str], Vector] = OrderedDict()
         self._lock = threading.Lock()
+
+    def of_query(self, embedder: Embedder, text: str) -> Vector:
+        """The vector of what is searched for; hazards of a kind come again and again in the same words."""
+        key = (embedder.name, text)
+        with self._lock:
+            vector = self._queries.get(key)
+            if vector is not None:
+                self._queries.move_to_end(key)
+                return vector
+        vector = embedder.encode([text])[0]
+        with self._lock:
+            self._queries[key] = vector
+            if len(self._queries) > QUERIES:
+                self._queries.popitem(last=False)
+        return vector
 
     def known(self, embedder: Embedder, texts: Iterable[str]) -> dict[str, Vector]:
         """The vectors of those texts that are there already, by text."""

@@ -87,7 +87,7 @@ class Index:
         matrix = self._dense.get(language)
         if matrix is None or not len(self.provisions):
             return Scores(lexical, lexical, np.zeros_like(lexical))
-        dense = matrix @ self._embedders[language].encode([text])[0]
+        dense = matrix @ self._vectors.of_query(self._embedders[language], text)
         weights = WEIGHTS[language]
         meaning = np.clip((dense - weights.base) / (1 - weights.base), 0, 1)
         fused = (1 - weights.dense) * lexical + weights.dense * meaning

@@ -106,5 +106,7 @@ def test_vectors_are_made_once_and_found_again_by_others(engine):
     assert list(vectors.known(embedder, ["a", "b"])) == ["a"]
     assert list(Vectors(engine).known(embedder, ["a", "b"])) == ["a"]
     assert embedder.asked == ["a"]
+    assert (vectors.of_query(embedder, "q") == vectors.of_query(embedder, "q")).all()
+    assert embedder.asked == ["a", "q"]
     vectors.keep_only(embedder, ["b"])
     assert list(vectors.known(embedder, ["a"])) == ["a"]
