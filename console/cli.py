@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from console import cli_clauses, cli_evidence, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
 from console.demo import SAMPLES, demo_installation
@@ -149,10 +149,11 @@ def main() -> None:
     except MinewatchError as error:
         sys.stderr.write(f"minewatch: {error}\n")
         code = 2
-    except click.ClickException as error:
-        error.show(sys.stderr)
+    except TyperException as error:
+        if said := error.format_message():  # empty where the help was shown instead
+            sys.stderr.write(f"minewatch: {said}\n")
         code = 2
-    except click.exceptions.Abort:
+    except typer.Abort:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -128,8 +128,12 @@ class RetentionSettings(Section):
         30,
         ge=8,
         title="Unnamed evidence",
-        description="Days for which evidence stays that no alert names; longer than risks stay on the log.",
+        description="Days for which evidence stays that no alert names; never less than risks stay on the log, and a day.",
     )
+
+    def outlasting(self, log_hours: float) -> Self:
+        """The same, with unnamed evidence kept for longer than a risk that names it may wait on the log."""
+        return self.model_copy(update={"unnamed_days": max(self.unnamed_days, log_hours / 24 + 1)})
 
 
 class DisposalSettings(Section):

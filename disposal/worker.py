@@ -184,7 +184,8 @@ def run_disposal(
     matcher = Matcher(engine, mine, rules_settings.matcher)
     due_loops = DueLoops(engine, mine, settings, lambda: matcher, heartbeat, stop)
     stage = DisposalStage(engine, mine, settings, heartbeat, due_loops.wake)
-    sweeping = Sweeping(engine, open_evidence(evidence_url), mine, settings.retention, heartbeat, stop)
+    keeping = settings.retention.outlasting(log_settings.retention_hours)
+    sweeping = Sweeping(engine, open_evidence(evidence_url), mine, keeping, heartbeat, stop)
     loops = (*due_loops.loops, Loop("retention", sweeping, stop))
     for loop in loops:
         loop.start()

@@ -178,6 +178,12 @@ def test_one_bad_source_of_two_is_an_alert_and_one_line(tmp_path: Path, video: P
     assert answer.json["risks_by_type"].get("camera-offline") == 1
 
 
+def test_a_wrong_option_and_a_wrong_command() -> None:
+    refused(minewatch("run", "--wrong"), "--wrong")
+    refused(minewatch("go"), "go")
+    refused(minewatch("backup"), "file")
+
+
 def test_a_wrong_stage(tmp_path: Path, video: Path) -> None:
     refused(
         minewatch("run", "--config", site(tmp_path, video), "--only", "sight", "--data", tmp_path / "d"),

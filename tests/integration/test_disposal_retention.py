@@ -138,6 +138,14 @@ def test_what_no_alert_names_goes_once_no_risk_can_be_on_its_way(mine: Mine) -> 
     assert [path.exists() for path in (young, old, before_us, other, strange)] == [True, False, True, True, True]
 
 
+def test_evidence_of_a_risk_that_may_wait_on_the_log_stays(mine: Mine) -> None:
+    path = unnamed(mine, b"waiting", timedelta(days=60))
+    longer = SETTINGS.outlasting(24 * 90)
+    assert sweep(mine.engine, mine.evidence, MINE, longer, utc_now()).pieces == 0
+    assert path.exists()
+    assert SETTINGS.outlasting(24 * 7) == SETTINGS
+
+
 def test_what_is_stored_again_stays(mine: Mine) -> None:
     path = unnamed(mine, b"again", timedelta(days=100))
     mine.evidence.put(MINE, b"again", "image/jpeg")
