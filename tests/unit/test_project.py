@@ -78,7 +78,8 @@ def test_the_top_level_holds_the_house_and_nothing_else() -> None:
 
 
 def test_no_module_is_longer_than_400_lines() -> None:
-    long = {str(path): lines for path in modules(*PACKAGES, "samples") if (lines := _lines(path)) > 400}
+    written = [path for path in modules(*PACKAGES, "samples") if "migrations" not in path.parts]  # those are generated
+    long = {str(path): lines for path in written if (lines := _lines(path)) > 400}
     assert not long
 
 
@@ -117,7 +118,13 @@ def test_torch_and_torchvision_come_as_a_pair(project: dict[str, Any]) -> None:
     assert "+" not in pins()["torch"] + pins()["torchvision"], "a local build is not what a registry has"
 
 
-THROUGH = {"sqlalchemy": "sqlmodel", "starlette": "fastapi", "pydantic": "pydantic-settings", "click": "typer"}
+THROUGH = {
+    "sqlalchemy": "sqlmodel",
+    "starlette": "fastapi",
+    "pydantic": "pydantic-settings",
+    "markupsafe": "jinja2",
+    "tokenizers": "transformers",
+}
 """Packages that we use through another one that is their front, and that always brings them."""
 
 
