@@ -54,6 +54,7 @@ from console.web_settings import WebSettings, listen
 from rules.settings import RulesSettings
 from stream.evidence import EvidenceStore
 from stream.heartbeat import Heartbeat
+from stream.live import LivePictures
 from stream.log import Log
 
 STATIC = Path(__file__).parent / "static"
@@ -96,6 +97,7 @@ def create_app(
         announcer=Announcer(engine, mine),
         names=SiteNames(engine, mine),
         searcher=ClauseSearch(engine, mine, rules or RulesSettings()),
+        live=LivePictures(evidence.root, mine),
     )
     for page in _PAGES:
         app.router.routes.extend(page.router.routes)

@@ -12,6 +12,7 @@ from console.events import Announcer
 from console.names import SiteNames
 from console.web_settings import WebSettings
 from stream.evidence import EvidenceStore
+from stream.live import LivePictures
 from stream.log import Log
 from stream.messages import utc_now
 
@@ -28,6 +29,7 @@ class Services:
     announcer: Announcer
     names: SiteNames
     searcher: ClauseSearch
+    live: LivePictures
 
     @property
     def zone(self) -> tzinfo:

@@ -99,6 +99,7 @@ class Alert(SQLModel, table=True):
         Index("alert_closed", "mine", "closed", "closed_at"),
         Index("alert_open", "mine", "closed", "committed_at"),
         Index("alert_similar", "mine", "type", "place", "committed_at"),
+        Index("alert_source", "mine", "source", "committed_at"),
         Index("alert_committed", "mine", "committed_at"),
     )
 

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from stream.database import open_database
 from stream.evidence import EvidenceStore, open_evidence
 from stream.heartbeat import Heartbeat
+from stream.live import LivePictures
 from stream.log import Consumer, Log, Position, Topic, open_log
 from stream.messages import Detection, Frame, SourceEnded, utc_now
 from stream.settings import LogSettings
@@ -23,6 +24,7 @@ from stream.worker import Item, Worker
 from vision.batch import Arrival, Shot, detect, take
 from vision.detector import Detector
 from vision.follow import follow
+from vision.live import LiveView
 from vision.memory import Admission, CameraState, admit
 from vision.partitions import Partition, Partitions
 from vision.picture import PictureState
@@ -75,6 +77,7 @@ class VisionStage:
         self._site = SiteWatch(engine, mine, detectors)
         self._memory = Partitions(engine, NAME)
         self._recorder = Recorder(evidence, mine, settings.clip_seconds)
+        self._live = LiveView(LivePictures(evidence.root, mine))
         self._publisher = Publisher(log, mine, settings, self._recorder, heartbeat, clock)
         self._trackers: dict[str, Tracker] = {}
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")
@@ -162,6 +165,7 @@ class VisionStage:
         if shot.passage.analyse:
             tracker = self._trackers.setdefault(frame.camera, Tracker())
             detections = tracker.update(detections, frame.captured_at)
+        self._live.show(shot, detections)
         self._recorder.hold(frame, shot.position.offset)
         state, events = follow(
             self._memory.state(shot.position, frame.camera),
@@ -207,6 +211,7 @@ class VisionStage:
         self._memory.remember(position, message.camera, after)
         self._recorder.release(message.camera, frozenset())
         self._trackers.pop(message.camera, None)
+        self._live.forget(message.camera)
 
     def _take_up_site(self, *, now: bool = False) -> None:
         """Follow the site; episodes in redrawn zones are lost, and what the camera sees unmoved is learned anew."""

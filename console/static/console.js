@@ -262,6 +262,46 @@ function sound() {
   if (!red && sounding) { clearInterval(sounding); sounding = null; }
 }
 
+// ---- the wall -------------------------------------------------------------------------------------------------
+
+const PICTURES = 500; // milliseconds between two pictures of a camera
+const STATES = 5000; // milliseconds between two looks at the cameras' health, of which no change tells
+
+async function picture(tile) {
+  const image = $('[data-live-picture]', tile);
+  if (tile.dataset.busy || document.hidden) return;
+  tile.dataset.busy = 'yes';
+  try {
+    const have = encodeURIComponent(tile.dataset.taken ?? '');
+    const answer = await fetch(`${image.dataset.livePicture}?have=${have}`, { headers: { 'X-Requested-With': 'console' } });
+    if (answer.status === 200) {
+      const fresh = URL.createObjectURL(await answer.blob());
+      const old = image.src;
+      image.src = fresh;
+      image.hidden = false;
+      if (old.startsWith('blob:')) URL.revokeObjectURL(old);
+    }
+    if (answer.ok) tile.dataset.taken = answer.headers.get('X-Captured-At');
+  } catch { /* the picture grows old, and the tile says so */ }
+  delete tile.dataset.busy;
+  showAge(tile);
+}
+
+function showAge(tile) {
+  const taken = tile.dataset.taken;
+  if (!taken) return;
+  const seconds = (now() - Date.parse(taken)) / 1000;
+  $('[data-old]', tile).hidden = seconds <= Number(tile.parentElement.dataset.stale);
+  for (const place of $$('[data-taken], [data-old-age]', tile)) place.textContent = ageText(seconds);
+}
+
+function watchWall() {
+  const tiles = $$('[data-camera]');
+  if (!tiles.length) return;
+  setInterval(() => tiles.forEach(picture), PICTURES);
+  setInterval(reload, STATES);
+}
+
 // ---- keys -----------------------------------------------------------------------------------------------------
 
 const singleKeys = () => localStorage.getItem('single-keys') !== 'off';
@@ -374,6 +414,7 @@ if (onward) setTimeout(() => { location.href = onward.href; }, 1000);
 mark();
 sayState();
 sound();
+watchWall();
 connect();
 tick();
 setInterval(tick, 500);

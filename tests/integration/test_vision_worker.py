@@ -21,6 +21,7 @@ from stream.database import open_database
 from stream.errors import ConfigurationError, LogError, MinewatchError
 from stream.evidence import EvidenceStore
 from stream.heartbeat import Heartbeat, stages_since, total
+from stream.live import LivePictures
 from stream.log import Log, Position, Record, Topic, open_log
 from stream.messages import DeadLetter, Frame, Risk, SourceEnded, decode, encode, utc_now
 from stream.settings import LogSettings
@@ -184,6 +185,20 @@ def _evidence_shows_a_person(house: House, store: EvidenceStore, risk: Risk) -> 
     data = np.frombuffer(store.get("mine", drawn.sha256, drawn.media_type), np.uint8)
     [seen] = house.detectors["ppe"].detect([np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)])
     assert any(d.label == "person" and d.confidence > 0.6 for d in seen)
+
+
+def test_the_latest_frame_is_shown_to_who_looks_with_what_is_seen_in_it(house: House, test_data: Path) -> None:
+    frames = clip(test_data, WORKER, "worker", every=2, limit=10)
+    store_site(house.engine, site_of("worker"), "test")
+    live = LivePictures(house.folder / "evidence", "mine")
+    live.look()
+    house.send(*frames)
+    house.run()
+    found = live.get("worker")
+    assert found is not None
+    assert found.captured_at in {frame.captured_at for frame in frames}
+    shown = cv2.imdecode(np.frombuffer(found.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape[1] <= 640
 
 
 def test_a_belt_and_bottles_nobody_touches_are_no_risk(house: House, test_data: Path) -> None:

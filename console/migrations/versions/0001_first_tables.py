@@ -76,6 +76,7 @@ def upgrade() -> None:
     op.create_index('alert_open', 'alert', ['mine', 'closed', 'committed_at'], unique=False)
     op.create_index('alert_open_fingerprint', 'alert', ['mine', 'fingerprint', 'closed'], unique=False)
     op.create_index('alert_similar', 'alert', ['mine', 'type', 'place', 'committed_at'], unique=False)
+    op.create_index('alert_source', 'alert', ['mine', 'source', 'committed_at'], unique=False)
     op.create_index(op.f('ix_alert_mine'), 'alert', ['mine'], unique=False)
     op.create_table('api_token',
     sa.Column('id', sa.String(32), nullable=False),
@@ -414,6 +415,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_api_token_mine'), table_name='api_token')
     op.drop_table('api_token')
     op.drop_index(op.f('ix_alert_mine'), table_name='alert')
+    op.drop_index('alert_source', table_name='alert')
     op.drop_index('alert_similar', table_name='alert')
     op.drop_index('alert_open_fingerprint', table_name='alert')
     op.drop_index('alert_open', table_name='alert')
