@@ -51,6 +51,10 @@ class DraftError(MinewatchError):
     """A backend gave no usable draft; the next one in the order is asked."""
 
 
+class RosterError(MinewatchError):
+    """The duty roster cannot be changed like that."""
+
+
 class ExportError(MinewatchError):
     """A document cannot be exported."""
 

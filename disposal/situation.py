@@ -10,7 +10,8 @@ from disposal.alert import Alert, AlertRisk
 from disposal.checks import passed
 from disposal.document import Document, DocumentContent
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
-from disposal.request import DraftRequest, facts_of, responsible_of
+from disposal.request import DraftRequest, facts_of
+from disposal.roster import responsible_for
 from rules.clause import get, in_force, limits_in_force
 from rules.errors import ClauseError
 from rules.limits import applicable
@@ -64,7 +65,7 @@ def draft_request(engine: Engine, alert: Alert, document: Document, language: st
         type=alert.type,
         facts=facts_of(risk, site, alert.episode, alert.folded),
         matches=document.read_matches(),
-        responsible=responsible_of(site.place(alert.place) if site else None),
+        responsible=responsible_for(engine, alert.mine, site, alert.place, at),
         remarks=tuple(text for text in (*dict.fromkeys(e.note for e in events), previous) if text),
         measured=risk.measured,
         at=at,

@@ -119,6 +119,7 @@ class Steps:
             _write(row, draft)
             session.add(row)
             _advance(alert, "decide")
+            alert.responsible_zh, alert.responsible_en = draft.content.responsible.zh, draft.content.responsible.en
             actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
             after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
             after["digest"] = content_digest(row)
