@@ -169,6 +169,22 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('code', 'edition')
     )
     op.create_index(op.f('ix_code_edition_mine'), 'code_edition', ['mine'], unique=False)
+    op.create_table('duty',
+    sa.Column('id', sa.String(32), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('place', sa.String(63), nullable=False),
+    sa.Column('begins', sa.Integer(), nullable=False),
+    sa.Column('ends', sa.Integer(), nullable=False),
+    sa.Column('time_zone', sa.String(63), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('contact', sa.String(), nullable=False),
+    sa.Column('deputy', sa.String(), nullable=False),
+    sa.Column('deputy_contact', sa.String(), nullable=False),
+    sa.Column('created_by', sa.String(), nullable=False),
+    sa.Column('created_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index(op.f('ix_duty_mine'), 'duty', ['mine'], unique=False)
     op.create_table('kept_answer',
     sa.Column('mine', sa.String(63), nullable=False),
     sa.Column('token', sa.String(32), nullable=False),
@@ -401,6 +417,8 @@ def downgrade() -> None:
     op.drop_table('login_attempt')
     op.drop_index(op.f('ix_kept_answer_kept_at'), table_name='kept_answer')
     op.drop_table('kept_answer')
+    op.drop_index(op.f('ix_duty_mine'), table_name='duty')
+    op.drop_table('duty')
     op.drop_index(op.f('ix_code_edition_mine'), table_name='code_edition')
     op.drop_table('code_edition')
     op.drop_index(op.f('ix_closure_policy_state'), table_name='closure_policy')
