@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Engine, func
@@ -28,6 +29,7 @@ _REPLAY = 500
 """With more lines than this to tell again, a page is better told to load itself anew."""
 _QUEUE = 2000
 _logger = structlog.get_logger()
+Said = TypeVar("Said")
 
 
 class Change(NamedTuple):
@@ -54,7 +56,7 @@ class Announcer:
         """Follow the audit until cancelled."""
         loop = asyncio.get_running_loop()
         looked_at_stages = -PULSE
-        self._last = await self._patiently_newest()
+        self._last = await self._patiently(self.newest)
         while True:
             try:
                 changes = await run_in_threadpool(self.read_after, self._last, _QUEUE)
@@ -85,9 +87,9 @@ class Announcer:
         checked = asyncio.get_running_loop().time()
         try:
             yield "retry: 1000\n\n" + self._pulse(after)
-            backlog = await run_in_threadpool(self.read_after, after, _REPLAY + 1)
+            backlog = await self._patiently(partial(self.read_after, after, _REPLAY + 1))
             if len(backlog) > _REPLAY:
-                after = await run_in_threadpool(self.newest)
+                after = await self._patiently(self.newest)
                 yield f"event: reload\nid: {after}\ndata: {{}}\n\n"
                 backlog = []
             for missed in backlog:
@@ -134,11 +136,14 @@ class Announcer:
         with reading(self._engine) as session:
             return session.exec(select(func.max(AuditLine.sequence)).where(AuditLine.mine == self._mine)).one() or 0
 
-    async def _patiently_newest(self) -> int:
+    async def _patiently(self, ask: Callable[[], Said]) -> Said:
+        """What the database says, once it answers: a page that waits hears nothing, and says so itself."""
         while True:
             try:
-                return await run_in_threadpool(self.newest)
+                return await run_in_threadpool(ask)
             except SQLAlchemyError as error:
+                if self._closed:
+                    raise
                 _logger.warning("the audit cannot be read", reason=str(error))
                 await asyncio.sleep(1)
 
