@@ -150,11 +150,11 @@ class Vectors:
         """The vector of what is searched for; hazards of a kind come again and again in the same words."""
         key = (embedder.name, text)
         with self._lock:
-            vector = self._queries.get(key)
-            if vector is not None:
+            known = self._queries.get(key)
+            if known is not None:
                 self._queries.move_to_end(key)
-                return vector
-        vector = embedder.encode([text])[0]
+                return known
+        vector: Vector = embedder.encode([text])[0]
         with self._lock:
             self._queries[key] = vector
             if len(self._queries) > QUERIES:

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,18 @@ TEXT, TABLE = (".txt", ".md", ".docx", ".html", ".htm", ".pdf"), (".json", ".csv
 _PACKED = (".docx", ".xlsx")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
+
+
+_RADICALS = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0x2F00, 0x2FD6)} | {
+    ord(radical): character
+    for radical, character in zip(
+        "⺟⺠⻁⻄⻅⻆⻉⻋⻓⻔⻘⻙⻚⻛⻜⻝⻢⻣⻤⻥⻦⻧⻨⻩⻬⻮⻰⻳",
+        "母民虎西见角贝车长门青韦页风飞食马骨鬼鱼鸟卤麦黄齐齿龙龟",
+        strict=True,
+    )
+}
+_RADICALS[ord("㬵")] = "胶"
+"""Code points that PDFs give for characters that look like them: ⽣ for 生, ⻔ for 门."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +105,9 @@ def decoded(data: bytes, name: str) -> tuple[str, str]:
 
 
 def mended(text: str) -> tuple[tuple[int, str], ...]:
-    r"""Numbered lines without invisible characters, with literal ``\n`` and ``\t`` made real; empty ones left out."""
+    r"""Numbered lines without invisible characters and stray radicals, literal ``\n`` and ``\t`` made real, none empty."""
     lines: list[tuple[int, str]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.translate(_RADICALS).splitlines(), start=1):
         for part in line.replace("\\r", "").replace("\\t", " ").split("\\n"):
             clean = _INVISIBLE.sub("", part).replace("\u3000", " ").strip()
             if clean:

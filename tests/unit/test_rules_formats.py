@@ -84,6 +84,13 @@ def test_a_pdf_gives_its_articles_without_heads_and_page_numbers(tmp_path):
     assert outline(content.lines).articles[0].heading == ("第一章 总则",)
 
 
+def test_radicals_that_a_pdf_gives_become_the_characters_that_were_meant(tmp_path):
+    text = "第一条 煤矿⻔⼝必须有⼈值守，防⽌⽆关⼈员进⼊，⻋⻢⼈员⼀律登记。"
+    assert clauses(read(tmp_path, "law.pdf", pdf([[text]]))) == {
+        "1": "煤矿门口必须有人值守，防止无关人员进入，车马人员一律登记。"
+    }
+
+
 def test_broken_english_lines_are_put_together_with_a_space():
     lines = ["§ 75.1722 Mechanical equipment guards.", "(a) Gears; sprockets; chains and similar exposed moving"]
     lines += ["machine parts shall be guarded.", "(b) Guards at conveyor drives shall extend a distance"]
