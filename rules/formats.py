@@ -105,7 +105,7 @@ def decoded(data: bytes, name: str) -> tuple[str, str]:
 
 
 def mended(text: str) -> tuple[tuple[int, str], ...]:
-    r"""Numbered lines without invisible characters and stray radicals, literal ``\n`` and ``\t`` made real, none empty."""
+    r"""Numbered lines without invisible characters and stray radicals, literal ``\n``, ``\t`` made real, none empty."""
     lines: list[tuple[int, str]] = []
     for number, line in enumerate(text.translate(_RADICALS).splitlines(), start=1):
         for part in line.replace("\\r", "").replace("\\t", " ").split("\\n"):
