@@ -6,7 +6,7 @@ Delays are this project's own starting values; a mine may set others in its conf
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from stream.errors import ConfigurationError
 
@@ -23,17 +23,7 @@ Purpose = Literal[
     "no-lone-work",
     "occupancy-limit",
 ]
-PURPOSES: tuple[Purpose, ...] = (
-    "helmet-required",
-    "vest-required",
-    "restricted",
-    "conveyor",
-    "haulage-track",
-    "belt-edge",
-    "watched",
-    "no-lone-work",
-    "occupancy-limit",
-)
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 
 @dataclass(frozen=True)
