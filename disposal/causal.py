@@ -148,11 +148,11 @@ class _Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is unt
         for row, matcher in enumerate(self._matchers):
             if matcher.is_stopped():
                 self._mask[row] = 0
-                self._mask[row, self._end // 32] = 1 << self._end % 32
+                self._mask.view(np.uint32)[row, self._end // 32] = 1 << self._end % 32
             else:
                 llguidance.numpy.fill_next_token_bitmask(matcher, self._mask, row)
-        forbidden = np.unpackbits(self._mask.view(np.uint8), axis=1, bitorder="little")[:, : scores.shape[-1]] == 0
-        held = scores.masked_fill(torch.from_numpy(forbidden), float("-inf"))
+        bits = np.unpackbits(~self._mask.view(np.uint8), axis=1, bitorder="little")
+        held = scores.masked_fill_(torch.from_numpy(bits.view(np.bool_)[:, : scores.shape[-1]]), float("-inf"))
         if self._written > self._hurry_after or time.monotonic() > self._hurry_at:
             held += self._closing
         return held
