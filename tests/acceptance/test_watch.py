@@ -73,6 +73,24 @@ def test_the_summary_says_what_the_tables_say(watched: tuple[Answer, Path]) -> N
     assert answer.json["pending"] > 0
 
 
+def test_each_risk_is_found_again_from_its_evidence(watched: tuple[Answer, Path]) -> None:
+    _, folder = watched
+    risk = raised(database(folder))[0]
+    again = minewatch("vision", "replay", risk.risk_id, "--data", folder, "--json")
+    assert again.code == 0, again.err
+    assert (again.json["outcome"], again.json["type"], again.json["zone"]) == ("same", risk.type, risk.zone)
+    frame = next(one for one in risk.evidence if one.kind == "frame")
+    path = folder / "evidence" / risk.mine / frame.sha256[:2] / f"{frame.sha256}.jpg"
+    kept = path.read_bytes()
+    path.unlink()
+    try:
+        impossible = minewatch("vision", "replay", risk.risk_id, "--data", folder, "--json")
+    finally:
+        path.write_bytes(kept)
+    assert (impossible.code, impossible.json["outcome"]) == (1, "impossible")
+    assert frame.sha256[:12] in impossible.json["reasons"][0]
+
+
 class _Reference:
     """A detector that the product does not ship, as an independent witness."""
 
