@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from console.app import create_app
 from console.performance import Period
 from console.performance_rows import performance_of, period_of, raised_in, raisings_in, stale_at
-from console.queue import Wanted, find_rows
+from console.queue import Wanted, count_rows, find_rows
 from console.web_settings import WebSettings
 from disposal.alert import Alert
 from disposal.decision import decide
@@ -142,5 +142,7 @@ def test_the_closed_alerts_of_the_queue_are_read_off_their_index(mine: Mine) -> 
         find_rows(session, MINE, Wanted(tab="closed"))
         statement, values = seen[-1]
         plan = [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+        assert count_rows(session, MINE, Wanted(tab="closed"), 1) == 2
+        assert count_rows(session, MINE, Wanted(tab="closed"), 100_000) > 1
     assert "alert_closed (mine=? AND closed=?)" in plan[0], plan
     assert not any("TEMP B-TREE" in step for step in plan), plan
