@@ -332,7 +332,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "what-if.days": ("最近{days}天", "{days} days"),
     "what-if.hint": ("不保存，不改变任何报警。", "Saves nothing and changes no alert."),
     "what-if.title": ("若现在发布此文本", "If this text were in force"),
-    "what-if.sum": ("重放{alerts}个报警，{changed}个将改变。", "{alerts} alerts replayed, {changed} would change."),
+    "what-if.sum": ("重放{alerts}个报警，{changed}个将改变。", "Alerts replayed: {alerts}. Would change: {changed}."),
     "what-if.left-out": ("更早的{count}个未重放。", "{count} older ones were left out."),
     "what-if.alert": ("报警", "Alert"),
     "what-if.citations": ("引用条款", "Clauses cited"),

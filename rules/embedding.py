@@ -4,6 +4,7 @@ A model loads on first use, from this machine alone; vectors are kept in a table
 model cannot read Chinese: there the trade's words carry the meaning (rules.synonyms).
 """
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -85,7 +86,7 @@ class SentenceTransformerEmbedder:
     def encode(self, texts: Sequence[str]) -> Vector:
         """One row of unit length for each text."""
         self.load()
-        with self._lock, _threads().limit(limits=1 if len(texts) <= FEW else None):
+        with self._lock, one_thread() if len(texts) <= FEW else contextlib.nullcontext():
             result: Vector = self._model.encode(
                 list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
             )
@@ -135,6 +136,12 @@ def open_embedders(model: str) -> dict[str, Embedder]:
 def _threads() -> ThreadpoolController:
     """The pools of threads of the libraries loaded; asked for once the model is there, for looking takes a while."""
     return ThreadpoolController()
+
+
+def one_thread() -> contextlib.AbstractContextManager[Any]:
+    """For work of a millisecond or few: several threads would wait for each other longer, on busy cores ten times."""
+    limited: contextlib.AbstractContextManager[Any] = _threads().limit(limits=1)
+    return limited
 
 
 class Vectors:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from rules.clause import Provision
-from rules.embedding import Embedder, Vector, Vectors
+from rules.embedding import Embedder, Vector, Vectors, one_thread
 from rules.errors import EmbeddingError
 from rules.lexical import LexicalIndex, RowCache
 from rules.synonyms import Synonyms
@@ -87,16 +87,20 @@ class Index:
         matrix = self._dense.get(language)
         if matrix is None or not len(self.provisions):
             return Scores(lexical, lexical, np.zeros_like(lexical))
-        dense = matrix @ self._vectors.of_query(self._embedders[language], text)
+        query = self._vectors.of_query(self._embedders[language], text)
+        with one_thread():
+            dense = matrix @ query
         weights = WEIGHTS[language]
         meaning = np.clip((dense - weights.base) / (1 - weights.base), 0, 1)
         fused = (1 - weights.dense) * lexical + weights.dense * meaning
         return Scores(fused.astype(np.float32), lexical, dense.astype(np.float32))
 
-    def in_force(self, at: datetime) -> Rows:
-        """The rows of those provisions that are in force at that time."""
+    def in_force(self, at: datetime, without: Sequence[int] = ()) -> Rows:
+        """The rows of those provisions that are in force at that time, but for those ``without``."""
         moment = at.timestamp()
-        return np.flatnonzero((self._begin <= moment) & (moment < self._end))
+        holds = (self._begin <= moment) & (moment < self._end)
+        holds[list(without)] = False
+        return np.flatnonzero(holds)
 
     def named(self, *keys: str) -> list[int]:
         """The rows with one of these clause ids or hazard tags."""

@@ -109,7 +109,7 @@ class Matcher:
         matches = [_bound_match(index.provisions[i], risk, *_best(scores, i)) for i in bound]
         matches.sort(key=lambda m: -m.score)
         matches = matches[: max(self._settings.top, sum(m.score == 1.0 for m in matches))]
-        found = self._above(scores, np.setdiff1d(index.in_force(at), bound), self._settings.top - len(matches))
+        found = self._above(scores, index.in_force(at, without=bound), self._settings.top - len(matches))
         if bound:
             found = [(i, language) for i, language in found if scores[language].fused[i] >= BESIDE_BOUND]
         shared = {language: index.synonyms.find(text) for language, text in queries.items()}

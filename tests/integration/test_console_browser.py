@@ -161,6 +161,23 @@ def test_an_alert_that_comes_while_a_clause_is_edited_shows_there_and_the_edit_s
         expect(page.locator("[name=text_en]")).to_have_value("Half a sentenceg")
 
 
+def test_what_a_text_would_change_stands_below_it_before_it_is_saved(
+    browser: Browser, running: Running, mine: Mine
+) -> None:
+    mine.raise_risk("person-on-belt")
+    with browser.new_context(viewport=SIZE, base_url=running.address) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        enter(page, "officer")
+        page.goto("/clauses/belt-code:12/edit")
+        page.locator("[name=text_en]").fill("Nobody rides on a belt.")
+        page.get_by_role("button", name="30 days").click(timeout=90_000)  # the first search loads the model
+        expect(page.locator("#what-if")).to_contain_text("Alerts replayed: 1. Would change: 1.", timeout=90_000)
+        expect(page.locator("#what-if")).to_contain_text("~ Belt conveyor code")
+        expect(page.locator("[name=text_en]")).to_have_value("Nobody rides on a belt.")
+        page.get_by_role("button", name="Save as a new draft").click()
+        expect(page.locator("#v2")).to_contain_text("Nobody rides on a belt.")
+
+
 def test_without_a_word_for_five_seconds_a_band_says_so_and_it_goes_when_the_server_is_back(
     page: Page, mine: Mine, running: Running
 ) -> None:

@@ -554,7 +554,7 @@ def test_an_edit_that_cannot_be_saved_keeps_what_was_typed(mine: Mine) -> None:
     assert send(author, "/clauses/belt-code:12/publish", {"version_id": "other:1@1"}).status_code == 404
 
 
-@pytest.mark.parametrize(("tongue", "said"), [("en", "1 would change"), ("zh", "1个将改变")])
+@pytest.mark.parametrize(("tongue", "said"), [("en", "Would change: 1"), ("zh", "1个将改变")])
 def test_what_a_text_would_change_is_seen_before_it_is_saved(mine: Mine, tongue: str, said: str) -> None:
     mine.raise_risk("person-on-belt")
     words = RulesSettings(matcher=MatcherSettings(model="none"))
