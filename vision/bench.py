@@ -51,7 +51,9 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
     cv2.setNumThreads(1)  # as the stage does
     pictures = find_pictures(material, 60 if short else 240)
     scenes = [make_scene(pictures, number) for number in range(CAMERAS)]
-    jpegs = [jpeg for scene in scenes for jpeg in scene.all][: 24 if short else None]
+    # In the order in which CAMERAS cameras send them, each from its own place.
+    jpegs = [jpeg for together in zip(*(scene.all for scene in scenes), strict=True) for jpeg in together]
+    jpegs = jpegs[: 3 * CAMERAS] if short else jpegs
     detector = open_detector("ppe", DetectorSettings(weights="ppe"))
     assert isinstance(detector, OpenVinoDetector)
     with tempfile.TemporaryDirectory(prefix="minewatch-bench-") as folder, ThreadPoolExecutor(2) as pool:
