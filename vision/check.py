@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from vision.dataset import Box, difference_hash, label_file, overlap, read_set
+from vision.dataset import NEAR, Box, difference_hash, label_file, overlap, read_set
 from vision.decode import check_header, read_header
 from vision.errors import DatasetError, PictureError
 
@@ -21,8 +21,6 @@ Progress = Callable[[int, int], None]
 
 SPLITS = ("train", "val", "test")
 
-NEAR = 6
-"""Bits of 64 in which the difference hashes of near-duplicates differ at most, as where a set is split by scene."""
 
 OUTSIDE = 0.002
 """Share of the picture by which a box may reach beyond it: about a pixel, by which tools round."""

@@ -16,7 +16,7 @@ from vision.errors import DatasetError
 Box = tuple[float, float, float, float]
 """Centre x, centre y, width, height, relative to the picture."""
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-_NEAR = 6
+NEAR = 6
 """Bits of 64 in which the difference hashes of two pictures of one scene differ at most."""
 
 
@@ -64,13 +64,17 @@ def read_set(data_yaml: Path, split: str = "val") -> tuple[list[str], list[Path]
         content = yaml.safe_load(data_yaml.read_text(encoding="utf-8"))
         names = content["names"]
         listed = content.get(split) or content["train"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{data_yaml} is no data.yaml of a YOLO set: {error}.") from error
     root = data_yaml.parent / str(content.get("path") or "")
     folders = [root / folder for folder in ([listed] if isinstance(listed, str) else listed)]
     pictures = [p for folder in folders for p in sorted(folder.rglob("*")) if p.suffix.lower() in PICTURES]
     if not pictures:
         raise DatasetError(f"{data_yaml} names no folder with pictures for {split!r}: looked in {folders[0]}.")
+    if not isinstance(names, dict | list):
+        raise DatasetError(
+            f"{data_yaml} is no data.yaml of a YOLO set: its names are {names!r}, not a list of classes."
+        )
     return list(names.values() if isinstance(names, dict) else names), pictures
 
 
@@ -117,7 +121,7 @@ def scenes(pictures: Sequence[Path]) -> list[int]:
         return index
 
     for index in range(len(pictures) - 1):
-        near = np.flatnonzero((hashes[index + 1 :] != hashes[index]).sum(axis=1) <= _NEAR)
+        near = np.flatnonzero((hashes[index + 1 :] != hashes[index]).sum(axis=1) <= NEAR)
         for other in near:
             parent[root(index + 1 + int(other))] = root(index)
     return [root(index) for index in range(len(pictures))]

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.check import NEAR, check_set, near_duplicates, odd_boxes
-from vision.dataset import difference_hash, scenes
+from vision.check import check_set, near_duplicates, odd_boxes
+from vision.dataset import NEAR, difference_hash, scenes
 from vision.errors import DatasetError
 
 NAMES = ["helmet", "person"]
