@@ -92,6 +92,8 @@ def test_the_page_says_across_the_picture_what_a_camera_does_not_see(mine: Mine,
     says(mine, "cam-shaft", "offline")
     belt, shaft = client.get("/wall").text.split("<figure")[1:]
     assert "Not to be trusted: camera trouble" in belt
+    assert "▲ Camera covered or too dark <small>" in belt, "nothing about a covered camera may read OK"
+    assert "OK <small>" not in belt
     assert "Blind: camera offline" in shaft
 
 
