@@ -224,7 +224,9 @@ def test_a_hat_grows_down_to_a_head_and_no_further_than_the_picture(box: Box, ex
     assert dict(grown.boxes)["person"] == pytest.approx(box)
 
 
-@pytest.mark.parametrize("content", [b"names: 5\ntrain: images\n", b"\xff\xfe\x00n", b"names: [a\n", b"train: images\n"])
+@pytest.mark.parametrize(
+    "content", [b"names: 5\ntrain: images\n", b"\xff\xfe\x00n", b"names: [a\n", b"train: images\n"]
+)
 def test_a_data_yaml_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
