@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import yaml
+
 from tests.acceptance.command import minewatch
 
 
@@ -14,6 +16,7 @@ def test_new_pictures_are_labelled_for_correction_and_checked(test_data: Path, t
     made = minewatch("vision", "label", pictures, "--out", tmp_path / "set", "--json")
     assert made.code == 0, made.err
     assert made.json["written"] == 4
+    name = yaml.safe_load((tmp_path / "set" / "data.yaml").read_text())["names"][0]
     label = next((tmp_path / "set" / "labels").glob("*.txt"))
     label.write_text("0 .9 .5 .4 .2\n")
     assert minewatch("vision", "label", pictures, "--out", tmp_path / "set", "--json").json["kept"] == 4
@@ -21,7 +24,7 @@ def test_new_pictures_are_labelled_for_correction_and_checked(test_data: Path, t
     checked = minewatch("vision", "check", tmp_path / "set" / "data.yaml", "--json")
     assert checked.code == 0
     assert [f["reason"] for f in checked.json["findings"] if f["path"] == str(label)] == [
-        "Line 1 (helmet): the box reaches from 0.700, 0.400 to 1.100, 0.600: beyond the picture (0 to 1)."
+        f"Line 1 ({name}): the box reaches from 0.700, 0.400 to 1.100, 0.600: beyond the picture (0 to 1)."
     ]
 
 
