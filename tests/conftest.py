@@ -1,5 +1,6 @@
 """Fixtures for all tests: outside material, and real servers that start when first asked for."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 
 from stream.broker import LocalBroker
 from tests.servers import chromium as browser
@@ -22,6 +24,15 @@ def do_without(error: ServerUnavailableError) -> NoReturn:
     if os.environ.get("CI", "").lower() in {"true", "1"}:
         pytest.fail(f"{error}; under CI nothing is skipped")
     pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that ran in this process has sent its logs to a stream that is closed by now: undo that."""
+    handlers = logging.root.handlers[:]
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
