@@ -5,9 +5,19 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from tests.integration.console_mine import PASSWORD
+from console.app import create_app
+from console.web_settings import WebSettings
+from tests.integration.console_mine import MINE, PASSWORD, Mine
 
+SETTINGS = WebSettings(language="en", upload_bytes=600_000)
 TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
+
+
+def person(mine: Mine, name: str, settings: WebSettings = SETTINGS) -> TestClient:
+    """Somebody who has signed in at a console of the mine."""
+    client = TestClient(create_app(mine.engine, MINE, mine.evidence, mine.log, settings))
+    assert log_in(client, name).status_code == 303
+    return client
 
 
 def log_in(client: TestClient, name: str, password: str = PASSWORD, target: str = "/") -> Any:

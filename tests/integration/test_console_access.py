@@ -20,16 +20,14 @@ from disposal.audit import AuditLine, head_in, verify
 from disposal.document import EFFECTS
 from stream.database import reading, writing
 from tests.integration.console_client import log_in, send, token_of
-from tests.integration.console_mine import MINE, PASSWORD, Mine, open_mine
+from tests.integration.console_mine import MINE, PASSWORD, Mine
 
 SETTINGS = WebSettings(language="en", login_attempts=3, address_attempts=200, upload_bytes=200_000)
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
-    opened = open_mine(tmp_path_factory.mktemp("mine"))
-    yield opened
-    opened.close()
+def mine(shared_mine: Mine) -> Mine:
+    return shared_mine
 
 
 @pytest.fixture(scope="module")

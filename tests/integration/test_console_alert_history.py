@@ -1,17 +1,14 @@
 """What an alert's page tells of before: the readings around the event, and what became of earlier alerts."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from console.app import create_app
 from console.plot import Point
 from console.similar import similar_to
 from console.trend import MOST_POINTS, thinned
-from console.web_settings import WebSettings
 from disposal.decision import decide
 from rules.clause import Content
 from rules.limits import Limit
@@ -19,22 +16,13 @@ from rules.revision import draft, publish, review
 from stream.database import reading
 from stream.messages import Reading, utc_now
 from stream.readings import store_readings
-from tests.integration.console_client import log_in
-from tests.integration.console_mine import MINE, Mine, open_mine
-
-
-@pytest.fixture
-def mine(tmp_path) -> Iterator[Mine]:  # type: ignore[no-untyped-def]
-    opened = open_mine(tmp_path)
-    yield opened
-    opened.close()
+from tests.integration.console_client import person
+from tests.integration.console_mine import MINE, Mine
 
 
 @pytest.fixture
 def client(mine: Mine) -> TestClient:
-    made = TestClient(create_app(mine.engine, MINE, mine.evidence, mine.log, WebSettings(language="en")))
-    log_in(made, "auditor")
-    return made
+    return person(mine, "auditor")
 
 
 def methane(mine: Mine, minutes: float, value: float) -> None:

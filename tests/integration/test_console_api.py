@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -27,17 +26,15 @@ from disposal.decision import decide
 from stream.database import reading, writing
 from stream.messages import Risk, decode, utc_now
 from tests.integration.console_client import log_in, send
-from tests.integration.console_mine import MINE, Mine, open_mine
+from tests.integration.console_mine import MINE, Mine
 from tests.integration.console_server import Running
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
-    opened = open_mine(tmp_path_factory.mktemp("mine"))
-    yield opened
-    opened.close()
+def mine(shared_mine: Mine) -> Mine:
+    return shared_mine
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stream.messages import utc_now
-from tests.integration.console_mine import PASSWORD, Mine, open_mine
+from tests.integration.console_mine import PASSWORD, Mine
 from tests.integration.console_server import Running
 from tests.servers.chromium import OPTIONS
 
@@ -24,13 +24,6 @@ def browser(chromium: Path) -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield opened
         opened.close()
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Mine]:
-    opened = open_mine(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -35,10 +35,8 @@ class Event(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
-    opened = open_mine(tmp_path_factory.mktemp("mine"))
-    yield opened
-    opened.close()
+def mine(shared_mine: Mine) -> Mine:
+    return shared_mine
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,7 @@
 import hashlib
 import re
 import zlib
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +17,6 @@ from console.app import create_app
 from console.errors import PhotoError
 from console.queue import ROWS, Wanted, find_rows
 from console.raise_hazard import clean_photo
-from console.web_settings import WebSettings
 from disposal.alert import Alert, alert_identity
 from disposal.decision import decide
 from disposal.document import EFFECTS, DocumentState
@@ -31,28 +28,8 @@ from stream.database import reading, writing
 from stream.health import store_health
 from stream.messages import Health, Reading, Risk, decode, utc_now
 from stream.readings import store_readings
-from tests.integration.console_client import log_in, send, token_of
-from tests.integration.console_mine import MINE, SITE, Mine, drawn_picture, open_mine
-
-SETTINGS = WebSettings(language="en", upload_bytes=600_000)
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Mine]:
-    opened = open_mine(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def client(mine: Mine) -> TestClient:
-    return person(mine, "dispatcher")
-
-
-def person(mine: Mine, name: str) -> TestClient:
-    client = TestClient(create_app(mine.engine, MINE, mine.evidence, mine.log, SETTINGS))
-    assert log_in(client, name).status_code == 303
-    return client
+from tests.integration.console_client import SETTINGS, log_in, person, send, token_of
+from tests.integration.console_mine import MINE, SITE, Mine, drawn_picture
 
 
 def order(mine: Mine, wanted: Wanted = Wanted()) -> list[str]:

@@ -1,7 +1,6 @@
 """The wall: live pictures with their age, and every way in which a camera may not see, told across its picture."""
 
 import os
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,32 +9,15 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import expect, sync_playwright
 
 from console import wall
-from console.app import create_app
 from console.wall import sight_of
-from console.web_settings import WebSettings
 from stream.health import SourceHealth, store_health
 from stream.live import LivePicture, LivePictures
 from stream.messages import Health, SourceStatus, utc_now
-from tests.integration.console_client import log_in
-from tests.integration.console_mine import MINE, PASSWORD, Mine, open_mine
+from tests.integration.console_mine import MINE, PASSWORD, Mine
 from tests.integration.console_server import Running
 from tests.servers.chromium import OPTIONS
 
 NOW = utc_now()
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Mine]:
-    opened = open_mine(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def client(mine: Mine) -> TestClient:
-    made = TestClient(create_app(mine.engine, MINE, mine.evidence, mine.log, WebSettings(language="en")))
-    log_in(made, "dispatcher")
-    return made
 
 
 def live(mine: Mine) -> LivePictures:

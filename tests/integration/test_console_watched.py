@@ -1,8 +1,5 @@
 """What machines read of the console: who may, and what it says of the stages, the log and the database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
@@ -15,20 +12,13 @@ from stream.health import store_health
 from stream.heartbeat import Heartbeat
 from stream.messages import Health, Reading, encode, utc_now
 from tests.integration.console_client import log_in
-from tests.integration.console_mine import MINE, Mine, open_mine
+from tests.integration.console_mine import MINE, Mine
 
 TOKEN = "an iron lamp over the shaft"
 HERE = ("127.0.0.1", 50_000)
 ELSEWHERE = ("10.0.0.9", 50_000)
 MACHINE_PAGES = ("/metrics", "/readyz")
 NEEDED = ("console", "disposal", "limits", "vision", "sensing", "capture")
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Mine]:
-    opened = open_mine(tmp_path)
-    yield opened
-    opened.close()
 
 
 def client(mine: Mine, address: tuple[str, int], token: str = "") -> TestClient:
