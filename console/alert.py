@@ -30,6 +30,7 @@ from disposal.decision import decide
 from disposal.document import EFFECTS, Decision
 from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, ShelvingError, StateError
 from disposal.shelving import is_shelved
+from disposal.words import figures_in
 from stream.database import reading
 from stream.messages import utc_now
 from stream.readings import latest
@@ -91,6 +92,7 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             next_step=next_step(alert, state),
             decisions=possible(alert, state, [d for d, roles in DECIDERS.items() if role in roles]),
             effects=EFFECTS,
+            figures_in=figures_in,
             shelving=[m for m in SHELVING_MINUTES if m <= ours.settings.shelving_minutes],
             shelved=is_shelved(alert, utc_now()),
             sentence=sentence,

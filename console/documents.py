@@ -29,7 +29,7 @@ def document_file(request: Request, name: str) -> Response:
     asked = request.query_params.get("language")
     tongue = asked if asked in ("zh", "en") else language(request)
     try:
-        data = export(ours.engine, ours.evidence, ours.mine, found[1], tongue, kind)
+        data = export(ours.engine, ours.evidence, ours.mine, found[1], tongue, kind, ours.zone)
     except FontMissingError as error:
         raise NoFontError from error
     except (AlertError, ExportError) as error:

@@ -1,6 +1,7 @@
 """The document as DOCX or PDF in Chinese or English: facts, picture, clauses in full, five elements, verdict."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import Literal, NamedTuple
 
 from sqlalchemy import Engine
@@ -34,9 +35,17 @@ MEDIA_TYPES: Mapping[Format, str] = {name: writer.media_type for name, writer in
 
 
 def export(
-    engine: Engine, evidence: EvidenceStore, mine: str, document_id: str, language: str, wanted: Format = "docx"
+    engine: Engine,
+    evidence: EvidenceStore,
+    mine: str,
+    document_id: str,
+    language: str,
+    wanted: Format = "docx",
+    zone: tzinfo = UTC,
 ) -> bytes:
     """The document as a file in ``language`` (zh or en); what was written in one language only stays in it.
+
+    Times on it are those of ``zone``, the mine's.
 
     Raises AlertError where the mine has no such document, ExportError where nothing is drafted yet, and, for a PDF,
     FontMissingError where this machine has no font with Chinese characters.
@@ -50,7 +59,7 @@ def export(
     content = row.read_content()
     if content is None:
         raise ExportError(f"Document {document_id} is not drafted yet: export it once it is.")
-    return _WRITERS[wanted].write(blocks(row, content, _pictures(evidence, mine, pictures), language), language)
+    return _WRITERS[wanted].write(blocks(row, content, _pictures(evidence, mine, pictures), language, zone), language)
 
 
 def _pictures(store: EvidenceStore, mine: str, evidence: list[Evidence]) -> list[bytes | str]:

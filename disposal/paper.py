@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, tzinfo
 from typing import NamedTuple
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 
 from disposal.document import Bilingual, Document, DocumentContent, Verdict
 from disposal.policy import CONDITIONS
+from disposal.words import clock, decision_in, figures_in, local_times, state_in
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _KNOWN_HEADERS = (b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\x89PNG")
@@ -84,12 +85,15 @@ class Picture(NamedTuple):
 Block = Title | Heading | Line | Bullet | Rows | Picture
 
 
-def blocks(row: Document, content: DocumentContent, pictures: Iterable[bytes | str], language: str) -> list[Block]:
+def blocks(
+    row: Document, content: DocumentContent, pictures: Iterable[bytes | str], language: str, zone: tzinfo = UTC
+) -> list[Block]:
     """The whole document in ``language`` (zh or en); what was written in one language only stays in it.
 
-    ``pictures``: bytes of a picture, or why it cannot be read. No text carries what a file cannot hold.
+    ``pictures``: bytes of a picture, or why it cannot be read. ``zone``: the mine's, in which every time is told. No
+    text carries what a file cannot hold.
     """
-    paper = _Paper(language)
+    paper = _Paper(language, zone)
     return [
         Title(paper.said(content.title)),
         *paper.head(row, content),
@@ -108,8 +112,9 @@ def blocks(row: Document, content: DocumentContent, pictures: Iterable[bytes | s
 class _Paper:
     """The parts of one document in one language."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, zone: tzinfo) -> None:
         self._language = language
+        self._zone = zone
 
     def said(self, text: Bilingual) -> str:
         return _printable(text.text(self._language))
@@ -118,15 +123,15 @@ class _Paper:
         yield self._rows(
             (self._word("number"), row.id),
             (self._word("version"), str(row.version)),
-            (self._word("state"), row.state),
+            (self._word("state"), state_in(row.state, self._language)),
             (self._word("grade"), self._word(content.grade)),
             (self._word("responsible"), self.said(content.responsible) or self._word("nobody")),
-            (self._word("deadline"), _clock(content.deadline)),
+            (self._word("deadline"), clock(content.deadline, self._zone)),
         )
 
     def facts(self, content: DocumentContent) -> Iterator[Block]:
         yield Heading(self._word("facts"))
-        yield self._rows(*((self.said(f.name), self.said(f.value)) for f in content.facts))
+        yield self._rows(*((self.said(f.name), local_times(self.said(f.value), self._zone)) for f in content.facts))
 
     def pictures(self, pictures: Iterable[bytes | str]) -> Iterator[Block]:
         for picture in pictures:
@@ -158,7 +163,7 @@ class _Paper:
             *(
                 (
                     self.said(CONDITIONS.get(r.condition, Bilingual(r.condition, r.condition))),
-                    f"{self._word('holds' if r.ok else 'fails')}: {r.figures}",
+                    f"{self._word('holds' if r.ok else 'fails')}: {figures_in(r.figures, self._language)}",
                 )
                 for r in verdict.reasons
             )
@@ -167,7 +172,8 @@ class _Paper:
     def end(self, row: Document, content: DocumentContent) -> Iterator[Block]:
         yield Line(self.said(content.notice))
         if row.decided_by:
-            said = f"{self._word('decided')}: {row.decision}, {row.decided_by}, {_clock(row.decided_at)}"
+            decision = decision_in(row.decision or "", self._language)
+            said = f"{self._word('decided')}: {decision}, {row.decided_by}, {clock(row.decided_at, self._zone)}"
             yield Line(_printable(f"{said}. {row.reason}" if row.reason else said))
         yield Line(f"{self._word('signatures')}: ____________    ____________")
         yield Line(self._word("digest"))
@@ -196,7 +202,3 @@ def _showable(picture: bytes) -> bytes | None:
 def _printable(text: str) -> str:
     """The text without what files cannot hold; people's notes and names come from outside."""
     return _UNPRINTABLE.sub("", text)
-
-
-def _clock(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else ""

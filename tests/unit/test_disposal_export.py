@@ -1,7 +1,10 @@
 import hashlib
 import io
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import cv2
 import docx
@@ -16,17 +19,36 @@ from console.cli import app
 from console.schema import prepare
 from disposal import chinese_font
 from disposal.audit import find_digest
-from disposal.document import Document
+from disposal.document import EFFECTS, Document, DocumentState, to_json
 from disposal.drafter import Drafter
 from disposal.errors import AlertError, ExportError, FontMissingError
 from disposal.export import export
 from disposal.intake import take_all
+from disposal.policy import SHIPPED, AreaReading, Cited, ClosureFacts, may_close
 from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.steps import Steps
+from disposal.words import DECISIONS, STATES, figures_in, local_times
 from stream.database import open_database, reading, writing
 from stream.evidence import EvidenceStore
 from stream.messages import Evidence, utc_now
-from tests.unit.disposal_world import CLAUSES, MINE, SITE, TaggedFinder, furnish, risk
+from tests.unit.disposal_world import CLAUSES, MINE, SEEN_TO_END, SITE, TaggedFinder, furnish, risk
+
+FACTS = ClosureFacts(
+    type="no-helmet",
+    source_kind="camera",
+    episode="cleared",
+    absence=SEEN_TO_END,
+    camera_trouble=("camera-blind", "offline"),
+    stable_seconds=None,
+    readings=(AreaReading(sensor="ch4-1", quantity="methane", value=None, unit="%", within=False),),
+    confidence=0.5,
+    recurrences=4,
+    alerts_lately=2,
+    shelved=False,
+    document_faults=("responsible", "citations"),
+    citations=(Cited(version_id="cn-coal:18@1", retrieved=True, in_force=True),),
+    closed_today=0,
+)
 
 
 @pytest.fixture
@@ -76,11 +98,50 @@ def test_the_file_says_everything_that_the_document_says(engine: Engine, store: 
     for line in (*content.measures, *content.resources, content.contingency, content.acceptance, content.responsible):
         assert line.text(language) in text
     for fact in content.facts:
-        assert fact.value.text(language) in text
+        assert fact.value.text(language).removesuffix(" UTC") in text
     assert hashlib.sha256(row.content.encode()).hexdigest() in text
-    assert f"{content.deadline:%Y-%m-%d %H:%M} UTC" in text
+    assert f"{content.deadline:%Y-%m-%d %H:%M} (UTC+00:00)" in text
     assert len(docx.Document(io.BytesIO(data)).inline_shapes) == 1
     assert ("自动关闭" in text) == (language == "zh")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_no_code_and_no_other_zones_time_is_printed(engine: Engine, store: EvidenceStore, language: str) -> None:
+    row = document(engine)
+    with writing(engine) as session:
+        kept = session.get_one(Document, row.id)
+        kept.verdict = to_json(may_close(SHIPPED, FACTS))
+        kept.decision, kept.decided_by, kept.decided_at = "approve", "li", row.created_at
+    text = text_of(export(engine, store, MINE, row.id, language, zone=ZoneInfo("Asia/Shanghai")))
+    content = row.read_content()
+    assert content is not None
+    local = content.deadline.astimezone(ZoneInfo("Asia/Shanghai"))
+    assert f"{local:%Y-%m-%d %H:%M} (UTC+08:00)" in text
+    fact = next(f.value.en for f in content.facts if f.name.en == "Time").removesuffix(" UTC")
+    seen = datetime.strptime(fact, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).astimezone(ZoneInfo("Asia/Shanghai"))
+    assert f"{seen:%Y-%m-%d %H:%M:%S}" in text
+    assert fact not in text
+    for code in ("PENDING_APPROVAL", "True", "False", " UTC\n", "approve,"):
+        assert code not in text, code
+    if language == "zh":
+        assert "待审批" in text
+        for word in ("at least", "at most", "unknown", "cited", "no-helmet", "general", "zone in view", "(out)"):
+            assert word not in text, word
+
+
+def test_figures_of_every_condition_are_words(engine: Engine) -> None:
+    for reason in may_close(SHIPPED, FACTS).reasons:
+        said = figures_in(reason.figures, "zh").replace("ch4-1", "").replace("cn-coal:18@1", "")
+        assert not re.search("[a-z]{3}", said), (reason.condition, said)
+    assert figures_in("ch4-1 1.4 % (out), co-1 missing (out)", "zh") == "ch4-1 1.4 %（超限），co-1 无读数"
+    assert figures_in("zone in view: True, camera moved: False", "en") == "zone in view: yes, camera moved: no"
+    assert figures_in("somebody's own words, as they are", "zh") == "somebody's own words，as they are"
+
+
+def test_every_state_and_decision_has_its_words() -> None:
+    assert set(STATES) == {state.value for state in DocumentState}
+    assert set(DECISIONS) == set(EFFECTS)
+    assert local_times("at 2026-13-45 99:00 UTC", ZoneInfo("Asia/Shanghai")) == "at 2026-13-45 99:00 UTC"
 
 
 def test_a_picture_without_the_usual_header_is_shown_too(engine: Engine, store: EvidenceStore) -> None:
@@ -133,8 +194,8 @@ def test_the_pdf_reads_back_with_its_chinese_characters(engine: Engine, store: E
     said = [CLAUSES["18"][f"text_{language}"], f"[{content.citations[0].version_id}]", content.title.text(language)]
     said += [line.text(language) for line in (*content.measures, *content.resources, content.contingency)]
     said += [content.acceptance.text(language), content.responsible.text(language)]
-    said += [fact.value.text(language) for fact in content.facts]
-    said += [hashlib.sha256(row.content.encode()).hexdigest(), f"{content.deadline:%Y-%m-%d %H:%M} UTC"]
+    said += [fact.value.text(language).removesuffix(" UTC") for fact in content.facts]
+    said += [hashlib.sha256(row.content.encode()).hexdigest(), f"{content.deadline:%Y-%m-%d %H:%M} (UTC+00:00)"]
     for line in said:
         assert "".join(line.split()) in text
     reader = pypdf.PdfReader(io.BytesIO(data))
