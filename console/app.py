@@ -34,6 +34,7 @@ from console import (
     raise_hazard,
     tokens_page,
     wall,
+    zones_page,
 )
 from console.auth import UPLOAD_PATH
 from console.clause_search import ClauseSearch
@@ -76,6 +77,7 @@ _PAGES = (
     api,
     api_document,
     tokens_page,
+    zones_page,
 )
 _logger = structlog.get_logger()
 

@@ -126,3 +126,10 @@ class StaleError(RefusedError):
 
     status = 409
     key = "error.stale"
+
+
+class SiteChangedError(RefusedError):
+    """Somebody else has saved what this page was about to change."""
+
+    status = 409
+    key = "error.site-changed"

@@ -4,10 +4,11 @@ from typing import Literal
 
 from console.phrases import PHRASES
 from console.terms import TERMS
+from console.work_phrases import WORK_PHRASES
 
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
-_ALL = PHRASES | TERMS
+_ALL = PHRASES | TERMS | WORK_PHRASES
 
 
 def text(language: str, key: str, **values: object) -> str:

@@ -5,18 +5,19 @@ A revision is stored whole, so that a worker never sees half of an edit and an a
 
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 from sqlalchemy import Column, Engine
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from stream.catalogue import Purpose
 from stream.database import UtcDateTime, reading, writing
@@ -40,6 +41,7 @@ UNITS: dict[str, tuple[str, float, float]] = {
 """The unit of each quantity, and the range outside which a value is no measurement but a fault of the sensor."""
 
 _ATTEMPTS = 20
+Stored = TypeVar("Stored")
 
 Identity = Setting(
     pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", title="Id", description="Lower-case letters, digits and hyphens."
@@ -61,13 +63,14 @@ class Place(Section):
     """A part of the mine.
 
     ``kind`` is what clauses speak of (return-airway, belt-roadway, working-face ...), ``responsible`` a duty, no
-    person.
+    person. ``key_area``: alerts from here sort and are passed on before others of their priority.
     """
 
     id: str = Identity
     name: Name
     kind: str = "roadway"
     responsible: Name = Name()
+    key_area: bool = False
 
 
 class Camera(Section):
@@ -131,13 +134,16 @@ class Zone(Section):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         where = f"zone {self.id} of camera {self.camera}"
-        if len(self.polygon) < 3:
-            raise ValueError(f"{where} has {len(self.polygon)} points: a zone needs three or more")
-        for x, y in self.polygon:
-            if not (math.isfinite(x) and math.isfinite(y) and 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+        match polygon_fault(self.polygon):
+            case "points":
+                raise ValueError(f"{where} has {len(self.polygon)} points: a zone needs three or more")
+            case "outside":
+                x, y = next(point for point in self.polygon if not _inside(point))
                 raise ValueError(f"{where} has the point ({x}, {y}) outside the picture: coordinates run from 0 to 1")
-        if _crosses_itself(self.polygon):
-            raise ValueError(f"{where} crosses itself: list its points in order around it")
+            case "crosses":
+                raise ValueError(f"{where} crosses itself: list its points in order around it")
+            case None:
+                pass
         if (self.purpose == "occupancy-limit") != (self.most_persons is not None):
             raise ValueError(f"{where}: most_persons belongs to the purpose occupancy-limit, and only to it")
         return self
@@ -206,34 +212,67 @@ class SiteRevision(SQLModel, table=True):
 
 def store_site(engine: Engine, site: Site, author: str) -> int:
     """Store ``site`` as a new revision where it differs from the latest one; answers the revision in force."""
+    return insisting(engine, lambda session: add_revision(session, site, author))
+
+
+def adopt_site(engine: Engine, site: Site, origin: str) -> bool:
+    """Take the site that a file describes for the first revision, and a changed file for a new one.
+
+    The tables own the site: where somebody has edited it since ``origin`` was last taken in, they stay as they are.
+    Answers whether the file holds something that was not taken in for that reason.
+    """
+    return insisting(engine, lambda session: _adopt(session, site, origin))
+
+
+def insisting(engine: Engine, write: Callable[[Session], Stored]) -> Stored:
+    """``write`` in a transaction, and again where somebody else has taken the revision's number meanwhile."""
     for _ in range(_ATTEMPTS):
-        with suppress(IntegrityError):  # somebody else took the number meanwhile
-            return _add_revision(engine, site, author)
-    return _add_revision(engine, site, author)
-
-
-def _add_revision(engine: Engine, site: Site, author: str) -> int:
-    content = site.model_dump_json()
+        with suppress(IntegrityError), writing(engine) as session:
+            return write(session)
     with writing(engine) as session:
-        latest = session.exec(
-            select(SiteRevision)
-            .where(SiteRevision.mine == site.mine)
-            .order_by(col(SiteRevision.revision).desc())
-            .limit(1)
-        ).first()
-        if latest is not None and latest.content == content:
-            return latest.revision
-        number = 1 if latest is None else latest.revision + 1
-        session.add(SiteRevision(mine=site.mine, revision=number, content=content, author=author, created_at=utc_now()))
-        return number
+        return write(session)
+
+
+def add_revision(session: Session, site: Site, author: str) -> int:
+    """Store ``site`` in the session's transaction as a new revision where it differs; answers the one in force."""
+    content = site.model_dump_json()
+    latest = latest_revision(session, site.mine)
+    if latest is not None and latest.content == content:
+        return latest.revision
+    number = 1 if latest is None else latest.revision + 1
+    session.add(SiteRevision(mine=site.mine, revision=number, content=content, author=author, created_at=utc_now()))
+    session.flush()
+    return number
+
+
+def latest_revision(session: Session, mine: str) -> SiteRevision | None:
+    """The revision in force."""
+    return session.exec(
+        select(SiteRevision).where(SiteRevision.mine == mine).order_by(col(SiteRevision.revision).desc()).limit(1)
+    ).first()
+
+
+def _adopt(session: Session, site: Site, origin: str) -> bool:
+    latest = latest_revision(session, site.mine)
+    imported = session.exec(
+        select(SiteRevision)
+        .where(SiteRevision.mine == site.mine, SiteRevision.author == origin)
+        .order_by(col(SiteRevision.revision).desc())
+        .limit(1)
+    ).first()
+    # Read back before comparing: a release that knows more fields writes the same site in other words.
+    if imported is not None and Site.model_validate_json(imported.content) == site:
+        return False
+    if latest is not None and latest.author != origin and Site.model_validate_json(latest.content) != site:
+        return True
+    add_revision(session, site, origin)
+    return False
 
 
 def load_site(engine: Engine, mine: str) -> tuple[int, Site]:
     """The latest revision of the mine's site and its number. Raises ConfigurationError where there is none."""
     with reading(engine) as session:
-        latest = session.exec(
-            select(SiteRevision).where(SiteRevision.mine == mine).order_by(col(SiteRevision.revision).desc()).limit(1)
-        ).first()
+        latest = latest_revision(session, mine)
     if latest is None:
         raise ConfigurationError(
             f"The database knows no site for mine {mine!r}: start once with a configuration that lists its cameras."
@@ -256,6 +295,22 @@ def safe_url(url: str) -> str:
     if not parts.netloc:
         return Path(parts.path).name
     return urlunsplit((parts.scheme, f"[{host}]{port}" if ":" in host else host + port, parts.path, "", ""))
+
+
+PolygonFault = Literal["points", "outside", "crosses"]
+
+
+def polygon_fault(polygon: Sequence[tuple[float, float]]) -> PolygonFault | None:
+    """What keeps a polygon from being a zone: fewer than three points, one outside the picture, or lines that cross."""
+    if len(polygon) < 3:
+        return "points"
+    if not all(_inside(point) for point in polygon):
+        return "outside"
+    return "crosses" if _crosses_itself(tuple(polygon)) else None
+
+
+def _inside(point: tuple[float, float]) -> bool:
+    return all(math.isfinite(value) and 0.0 <= value <= 1.0 for value in point)
 
 
 def _crosses_itself(polygon: tuple[tuple[float, float], ...]) -> bool:

@@ -1,4 +1,6 @@
 // The console's one script: keys, live changes, sound. Every page works without it, but for being live.
+import { keepEdits } from './keep.js';
+
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const page = document.body.dataset.page;
@@ -256,7 +258,19 @@ function beep(pitch, times) {
 
 let sounding = null;
 
+const RANKS = ['critical', 'high', 'medium', 'low'];
+let heardTop = $('#urgent')?.dataset.top;
+
+// What is more urgent than the alert in hand is heard once, also where it is not red.
+function soundAbove() {
+  const { top, rank } = $('#urgent')?.dataset ?? {};
+  const inHand = document.body.dataset.inHand;
+  if (top && top !== heardTop && inHand && RANKS.indexOf(rank) < RANKS.indexOf(inHand)) beep(660, 2);
+  heardTop = top;
+}
+
 function sound() {
+  soundAbove();
   const red = Number($('#urgent')?.dataset.critical ?? 0) > 0;
   if (red && !sounding) { beep(880, 3); sounding = setInterval(() => beep(880, 3), 3000); }
   if (!red && sounding) { clearInterval(sounding); sounding = null; }
@@ -318,11 +332,23 @@ function openDialog(identity) {
 }
 
 function press(button) {
-  if (button.dataset.dialog) openDialog(button.dataset.dialog);
+  if ('openClause' in button.dataset) openClause();
+  else if (button.dataset.dialog) openDialog(button.dataset.dialog);
   else button.click();
 }
 
 const go = { h: '/hazards/new', q: '/', c: '/clauses' };
+
+// Opens the cited clauses beside the document one after the other, and puts the focus on the one that is open.
+function openClause() {
+  const cited = $$('.cited details[id]');
+  if (!cited.length) return;
+  const at = cited.findIndex((clause) => clause.contains(document.activeElement));
+  const next = cited[(at + 1) % cited.length];
+  for (const clause of cited) clause.open = clause === next;
+  $('summary', next).focus();
+  next.scrollIntoView({ block: 'nearest' });
+}
 
 function queueKey(key) {
   if (key === 'j' || key === 'k') { move(key === 'j' ? 1 : -1); return true; }
@@ -343,6 +369,7 @@ function queueKey(key) {
 
 function onKey(event) {
   acted = performance.now();
+  if (event.key === 'F2' && $('#urgent-link')) { event.preventDefault(); $('#urgent-link').click(); return; }
   if (event.ctrlKey && event.key === 'Enter') { event.target.closest?.('form')?.requestSubmit(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !singleKeys()) return;
   const dialog = $('dialog[open]');
@@ -377,6 +404,7 @@ function onClick(event) {
   if (close) close.closest('dialog').close();
   const opener = target.closest('[data-dialog]');
   if (opener) openDialog(opener.dataset.dialog);
+  if (target.closest('[data-open-clause]')) openClause();
   const reason = target.closest('[data-reason]');
   if (reason) {
     const field = $('textarea', reason.closest('form'));
@@ -396,6 +424,7 @@ function onSubmit(event) {
   }
 }
 
+keepEdits();
 document.addEventListener('keydown', (event) => { unlock(); onKey(event); });
 document.addEventListener('click', onClick);
 document.addEventListener('submit', onSubmit);
@@ -415,6 +444,7 @@ mark();
 sayState();
 sound();
 watchWall();
+if ($('[data-zones]')) import('./zones.js');
 connect();
 tick();
 setInterval(tick, 500);

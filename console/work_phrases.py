@@ -1,0 +1,90 @@
+"""What the pages on which people edit and hand over say: (Chinese, English) under the key that templates name."""
+
+WORK_PHRASES: dict[str, tuple[str, str]] = {
+    "zones.title": ("区域", "Zones"),
+    "zones.canvas": ("摄像机画面，可在上面画区域", "The camera's picture, to draw zones on"),
+    "zones.how-mouse": (
+        "鼠标：点“新区域”，沿边界逐点点击，点回第一个点即完成；拖动圆点可修改。",
+        "Mouse: New zone, click around its edge, click the first point to finish; drag a dot to change it.",
+    ),
+    "zones.how-keys": (
+        "键盘：N新区域，方向键移动十字（按住Shift更快），空格放点，回车完成，退格撤回一点，Esc放弃；Tab到圆点，方向键移动，Delete删除。",
+        "Keys: N new zone, arrows move the cross (Shift: faster), Space sets a point, Enter finishes, Backspace undoes, Esc gives up; Tab to a dot to move or delete it.",
+    ),
+    "zones.no-picture": ("还没有画面，有画面后自动显示。", "No picture yet; it appears here by itself."),
+    "zones.new": ("新区域", "New zone"),
+    "zones.finish": ("完成", "Finish"),
+    "zones.drop": ("放弃", "Give up"),
+    "zones.frame": ("换一帧", "Newer picture"),
+    "zones.none": ("这台摄像机还没有区域。", "This camera has no zones yet."),
+    "zones.purpose": ("用途", "Purpose"),
+    "zones.persons": ("最多人数", "Persons at most"),
+    "zones.remove": ("删除", "Remove"),
+    "zones.save": ("保存为新版本", "Save as a new version"),
+    "zones.saved": (
+        "已保存为第{revision}版，检测几秒内采用。",
+        "Saved as version {revision}; the detectors take it up within seconds.",
+    ),
+    "zones.back": ("回到电视墙", "Back to the wall"),
+    "zones.takes-up": (
+        "保存后无需重启；被改动区域里的未结束风险记为“无法观察”。",
+        "Nothing has to be restarted. Risks that go on in a changed zone end as not observed.",
+    ),
+    "zones.point": ("第{number}点", "Point {number}"),
+    "zones.between": ("在第{number}点后加点", "Add a point behind point {number}"),
+    "zones.drawing": ("沿区域边界逐点点击。", "Click around the zone's edge, point by point."),
+    "zones.placed": ("{count}个点", "{count} points"),
+    "zones.done": ("区域已画好，请选择用途，然后保存。", "The zone is drawn: choose its purpose, then save."),
+    "zones.dropped": ("已放弃。", "Given up."),
+    "zones.three": ("一个区域至少要三个点。", "A zone has three points or more."),
+    "zones.removed": ("已删除{zone}，尚未保存。", "{zone} is removed; not saved yet."),
+    "unfinished": ("继续未完成的编辑：", "Back to what you were writing:"),
+    "error.site-changed": (
+        "没有保存：别人刚刚改了这里。您的改动还在下面；请打开新页面看过对方的改动后再保存。",
+        "Not saved: somebody else has just changed this. Your change still stands below; look at theirs on a fresh page, then save again.",
+    ),
+    "error.zones-unreadable": (
+        "摄像机“{camera}”的区域无法读取，没有保存。请重新打开页面再画。",
+        "The zones of camera {camera} cannot be read, and nothing was saved. Load the page again and draw them anew.",
+    ),
+    "error.zone-points": (
+        "没有保存：摄像机“{camera}”的区域{zone}只有{count}个点，至少需要三个。",
+        "Not saved: zone {zone} of camera {camera} has {count} points and needs three or more.",
+    ),
+    "error.zone-outside": (
+        "没有保存：摄像机“{camera}”的区域{zone}有点在画面之外。",
+        "Not saved: zone {zone} of camera {camera} has a point outside the picture.",
+    ),
+    "error.zone-crosses": (
+        "没有保存：摄像机“{camera}”的区域{zone}的边互相交叉，请沿边界依次画点。",
+        "Not saved: the edges of zone {zone} of camera {camera} cross. Set its points in order around it.",
+    ),
+    "error.zone-purpose": (
+        "没有保存：请为摄像机“{camera}”的区域{zone}选择用途。",
+        "Not saved: choose a purpose for zone {zone} of camera {camera}.",
+    ),
+    "error.zone-persons": (
+        "没有保存：摄像机“{camera}”的区域{zone}限制人数，请填1到1000。",
+        "Not saved: zone {zone} of camera {camera} limits persons. Say how many, 1 to 1000.",
+    ),
+    "error.zone-taken": (
+        "没有保存：摄像机“{camera}”的区域{zone}与另一区域同名。",
+        "Not saved: zone {zone} of camera {camera} has the name of another zone.",
+    ),
+    "error.zone-id": (
+        "没有保存：摄像机“{camera}”的区域名{zone}不能用，只能有小写字母、数字和连字符。",
+        "Not saved: zone {zone} of camera {camera} has a name that cannot be used: lower-case letters, digits and hyphens.",
+    ),
+    "purpose.helmet-required": ("必须戴安全帽", "Helmet required"),
+    "purpose.vest-required": ("必须穿反光背心", "Vest required"),
+    "purpose.restricted": ("禁止进入", "Restricted"),
+    "purpose.conveyor": ("输送带", "Conveyor"),
+    "purpose.haulage-track": ("运输轨道", "Haulage track"),
+    "purpose.belt-edge": ("输送带边缘", "Belt edge"),
+    "purpose.watched": ("有人即报（看管区）", "Watched"),
+    "purpose.no-lone-work": ("禁止单人作业", "No lone work"),
+    "purpose.occupancy-limit": ("限制人数", "Limited number of persons"),
+    "action.draw-zones": ("画区域", "drew zones"),
+    "action.add-camera": ("添加摄像机", "added a camera"),
+    "action.remove-camera": ("移除摄像机", "removed a camera"),
+}
