@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import httpx2
 from sqlalchemy.exc import SQLAlchemyError
 
-from console import outlook, schema
+from console import doctor_stages, outlook, schema
 from console.installation import is_known
 from console.settings import Settings
 from console.sources import faults
@@ -47,6 +48,10 @@ def _stores(settings: Settings, data: Path) -> list[Finding]:
         return [Finding("site", True, f"Nothing was started in {data} yet: the first 'minewatch run' sets it up.")]
     return [
         *_look("database", lambda: _database(settings)),
+        *_look("stages", lambda: doctor_stages.stages(open_database(settings.database.url), settings.mine)),
+        *_recent(settings),
+        *_look("deliveries", lambda: doctor_stages.deliveries(open_database(settings.database.url), settings.mine)),
+        *_look("evidence", lambda: _evidence(settings)),
         *_look("log", lambda: _log(settings)),
         *_look("code book", lambda: _code_book(settings)),
         *_look("disk, ahead", lambda: outlook.disk(settings, data)),
@@ -75,7 +80,20 @@ def _disk(data: Path) -> str:
 def _database(settings: Settings) -> str:
     engine = open_database(settings.database.url)
     schema.prepare(engine)
+    doctor_stages.takes_writes(engine)
     return f"{engine.url.render_as_string(hide_password=True)} answers and has this release's schema."
+
+
+def _recent(settings: Settings) -> Iterator[Finding]:
+    try:
+        for subject, text in doctor_stages.recent(open_database(settings.database.url), settings.mine):
+            yield Finding(subject, False, text)
+    except (MinewatchError, SQLAlchemyError):
+        return  # the database has a finding of its own
+
+
+def _evidence(settings: Settings) -> str:
+    return doctor_stages.evidence(settings, open_database(settings.database.url), settings.mine)
 
 
 def _log(settings: Settings) -> str:
@@ -132,15 +150,21 @@ def _models(settings: Settings) -> str:
 
 
 def check_endpoint(url: str) -> None:
-    """Knock at a model endpoint. Raises ConfigurationError, in one line, where nobody opens within 5 s."""
+    """Ask a model endpoint what it serves. Raises ConfigurationError, in one line, where it does not answer in 5 s."""
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
     try:
         socket.create_connection(address, timeout=5).close()
-    except OSError as error:
+        with httpx2.Client(timeout=5, follow_redirects=False, trust_env=False) as client:
+            status = client.get(f"{url.rstrip('/')}/models").status_code
+    except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ConfigurationError(
             f"The model endpoint {safe_url(url)} does not answer ({error}): start it, mend disposal.drafter.endpoint.url, or empty it to let the composer write."
         ) from error
+    if status >= 500:
+        raise ConfigurationError(
+            f"The model endpoint {safe_url(url)} answers with status {status}: look at its log; the composer writes meanwhile."
+        )
 
 
 def _sources(settings: Settings) -> list[Finding]:

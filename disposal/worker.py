@@ -99,7 +99,7 @@ class DueLoops:
         stop: threading.Event,
     ) -> None:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        drafter = open_drafter(settings.drafter, heartbeat.count)
+        drafter = open_drafter(settings.drafter, _counting(heartbeat))
         steps = Steps(engine, mine, finder, drafter, settings, heartbeat.count)
         postman = Postman(engine, mine, settings.notify, owner, heartbeat.count)
         self._sweep = Sometimes(1.0, lambda: sweep(engine, mine, settings, utc_now()))
@@ -129,6 +129,16 @@ class DueLoops:
         self._sweep()
         self._heads()
         return False
+
+
+def _counting(heartbeat: Heartbeat) -> Callable[[str], None]:
+    def count(name: str) -> None:
+        heartbeat.count(name)
+        if name == "drafts_fell_through":
+            said = "Its draft could not be used, or it gave none. The stage's log says why; see that the model answers."
+            heartbeat.trouble("drafting", "language model", said)
+
+    return count
 
 
 class Sweeping:

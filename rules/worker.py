@@ -101,6 +101,7 @@ class LimitsStage:
         for record, why in absurd:
             error = PoisonError(f"The value is no measurement: {why}. Check the sensor and its line.")
             put_aside(self._log, self._mine, NAME, record, error)
+            self._heartbeat.trouble("put-aside", record.key, str(error))
         self._remember({partition: states[partition] for partition in offsets}, offsets)
         self._heartbeat.count("readings", len(items))
         self._heartbeat.count("dead_letters", len(absurd))

@@ -210,6 +210,11 @@ class CameraKeeper:
             if not self._live:
                 self._memory.sequence = written
         self._heartbeat.count("dead_letters", refused - self._refused)
+        if refused > self._refused:
+            name = f"{self._mine}/{self._camera.id}"
+            self._heartbeat.trouble(
+                "put-aside", name, "A picture is larger than the log takes. Lower its size at the camera."
+            )
         self._heartbeat.count("frames_lost", lost - self._lost)
         self._refused, self._lost = refused, lost
         self._watch.see(self._signs.lived_at)
@@ -263,6 +268,9 @@ class CameraKeeper:
         self._failures = 1 if calm else self._failures + 1
         self._start_at = now + pause(self._failures)
         self._heartbeat.count("restarts")
+        self._heartbeat.trouble(
+            "restarted", f"{self._mine}/{self._camera.id}", f"Its process was started again: {self._fault}"
+        )
 
     def _spawn(self, now: float) -> None:
         if self._memory.opened_at is None and not self._live:

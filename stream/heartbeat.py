@@ -13,7 +13,7 @@ from sqlalchemy import Column, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, SQLModel, col, select
 
-from stream import latency
+from stream import latency, trouble
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import AnyMessage, utc_now
 
@@ -22,6 +22,8 @@ INTERVAL = 1.0
 FRESH = 30.0
 """Seconds after which a heartbeat says nothing any more; a stage with a long batch in hand writes none meanwhile."""
 
+_MOST_TROUBLES = 50
+"""Subjects told of between two writes; beyond them only the counters tell."""
 _logger = structlog.get_logger()
 
 
@@ -51,6 +53,8 @@ class Heartbeat:
         self._started_at = utc_now()
         self._counters: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._troubles: dict[trouble.Subject, trouble.Told] = {}
+        self._clock = trouble.ClockWatch()
         self._ready = False
         self._written = 0.0
 
@@ -66,6 +70,14 @@ class Heartbeat:
         if seconds is not None:
             for name, amount in latency.counted(seconds):
                 self.count(name, amount)
+
+    def trouble(self, kind: trouble.Kind, subject: str, text: str) -> None:
+        """Tell the doctor of something that was dealt with: what came to ``subject``, and what to do about it."""
+        name = trouble.subject_of(kind, subject)
+        with self._lock:
+            before = self._troubles.get(name)
+            if before is not None or len(self._troubles) < _MOST_TROUBLES:
+                self._troubles[name] = trouble.Told(text, (before.times if before else 0) + 1, utc_now())
 
     def ready(self) -> None:
         """Say that the stage has loaded what it needs and is at work."""
@@ -83,8 +95,10 @@ class Heartbeat:
 
     def _write(self, *, ended: bool) -> None:
         self._written = time.monotonic()
+        self._look_at_clock()
         with self._lock:
             counters = json.dumps(self._counters)
+            told, self._troubles = self._troubles, {}
         row = StageHeartbeat(
             stage=self._stage,
             instance=self._instance,
@@ -98,8 +112,22 @@ class Heartbeat:
         try:
             with writing(self._engine) as session:
                 session.merge(row)
+                trouble.write(session, self._mine, self._stage, told)
         except SQLAlchemyError as error:  # a stage must not die of a database that is away for a while
             _logger.warning("heartbeat not written", stage=self._stage, reason=str(error))
+            with self._lock:
+                self._troubles = told | self._troubles
+
+    def _look_at_clock(self) -> None:
+        moved = self._clock.step()
+        if moved is not None:
+            way = "forward" if moved > 0 else "back"
+            self.trouble(
+                "clock",
+                socket.gethostname(),
+                f"The clock was set {way} by {abs(moved):.0f} s: times before and after it do not fit together. "
+                "Let it follow a time server (NTP), which slews and does not jump.",
+            )
 
 
 def fresh(heartbeat: StageHeartbeat, now: datetime) -> bool:

@@ -76,6 +76,7 @@ class Output:
         )
         self._log.append("dead-letters", f"{self._mine}/{sensor.id}", encode(message))
         self._heartbeat.count("dead_letters")
+        self._heartbeat.trouble("put-aside", f"{self._mine}/{sensor.id}", str(error))
         _logger.warning("put aside", stage="sensing", sensor=sensor.id, reason=str(error))
 
     def tell_health(self, sensor: Sensor, status: SourceStatus, detail: str) -> None:

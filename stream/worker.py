@@ -187,6 +187,7 @@ class Worker:
         _logger.warning("put aside", stage=self._stage.name, position=str(record.position), reason=str(error))
         self._persist(lambda: put_aside(self._log, self._mine, self._stage.name, record, error))
         self._heartbeat.count("dead_letters")
+        self._heartbeat.trouble("put-aside", record.key, str(error))
 
     def _persist(self, action: Callable[[], T]) -> T:
         """Do it, again and again while the log or the database does not answer, until told to stop."""
@@ -200,6 +201,7 @@ class Worker:
                 if not transient(error):
                     raise
                 _logger.warning("retrying", stage=self._stage.name, again_in_seconds=wait, reason=str(error))
+                self._heartbeat.trouble("retrying", type(error).__name__, str(error))
             self._heartbeat.count("retries")
             self._heartbeat.beat()
             if self._stop.wait(wait):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -231,6 +232,12 @@ class VisionStage:
             self._memory.remember(position, camera, after)
 
 
+def _replaced(heartbeat: Heartbeat, why: str) -> None:
+    heartbeat.count("detector_restarts")
+    said = "Their process was replaced and no picture was lost. If that goes on, look at the weights and the memory."
+    heartbeat.trouble("restarted", "detectors", f"Detectors: {why}. {said}")
+
+
 def run_vision(
     stop: threading.Event,
     *,
@@ -250,7 +257,7 @@ def run_vision(
     evidence = open_evidence(evidence_url)
     log = open_log(log_settings)
     heartbeat = Heartbeat(engine, mine, NAME)
-    process.on_restart = lambda _: heartbeat.count("detector_restarts")
+    process.on_restart = partial(_replaced, heartbeat)
     detectors = process.detectors
     try:
         stage = VisionStage(

@@ -267,6 +267,17 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_stage_heartbeat_beat_at'), 'stage_heartbeat', ['beat_at'], unique=False)
     op.create_index(op.f('ix_stage_heartbeat_mine'), 'stage_heartbeat', ['mine'], unique=False)
+    op.create_table('stage_trouble',
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('stage', sa.String(63), nullable=False),
+    sa.Column('kind', sa.String(20), nullable=False),
+    sa.Column('subject', sa.String(120), nullable=False),
+    sa.Column('text', sa.String(), nullable=False),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.Column('first_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('last_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('mine', 'stage', 'kind', 'subject')
+    )
     op.create_table('alert_risk',
     sa.Column('mine', sa.String(63), nullable=False),
     sa.Column('risk_id', sa.String(64), nullable=False),
@@ -401,6 +412,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_alert_risk_alert_id'), table_name='alert_risk')
     op.drop_index('alert_risk_published', table_name='alert_risk')
     op.drop_table('alert_risk')
+    op.drop_table('stage_trouble')
     op.drop_index(op.f('ix_stage_heartbeat_mine'), table_name='stage_heartbeat')
     op.drop_index(op.f('ix_stage_heartbeat_beat_at'), table_name='stage_heartbeat')
     op.drop_table('stage_heartbeat')

@@ -1,0 +1,129 @@
+"""What the running stages say of themselves: who is at work, what went wrong of late, what was not delivered."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import col, func, select
+
+from console.readiness import EVER, amiss
+from console.settings import Settings
+from console.stages import STAGES
+from disposal.alert import AlertRisk
+from disposal.notify import Outbox
+from stream.database import reading, writing
+from stream.errors import DatabaseError, EvidenceError, MinewatchError
+from stream.evidence import open_evidence
+from stream.heartbeat import StageHeartbeat, stages_since
+from stream.messages import utc_now
+from stream.trouble import StageTrouble, troubles
+
+RECENT = timedelta(minutes=15)
+"""What is longer ago is history: the figures and the logs tell of it."""
+_PIECES = 20
+_DO = {
+    "put-aside": "What came is kept in the dead letters; mend what sends it.",
+    "retrying": "It is tried again until it goes through; nothing is lost meanwhile.",
+    "restarted": "If it goes on, look at the source and at the stage's log.",
+    "drafting": "The documents are written by the composer meanwhile.",
+    "delivery": "",
+    "clock": "",
+}
+
+
+def stages(engine: Engine, mine: str) -> str:
+    """Who is at work. Raises MinewatchError for a stage that was at work and is so no more without having ended."""
+    beats = stages_since(engine, mine, EVER)
+    latest = {
+        stage: max((b for b in beats if b.stage == stage), key=lambda b: b.beat_at, default=None) for stage in STAGES
+    }
+    running = [stage for stage, beat in latest.items() if beat is not None and not beat.ended]
+    if not running:
+        return "No stage is at work."
+    if wrong := amiss(beats, running, utc_now()):
+        raise MinewatchError(" ".join(wrong))
+    return f"{', '.join(running)} at work."
+
+
+def recent(engine: Engine, mine: str) -> Iterator[tuple[str, str]]:
+    """The place and the words of everything that went wrong within RECENT and was dealt with, and what to do."""
+    now = utc_now()
+    for row in troubles(engine, mine, now - RECENT):
+        yield f"{row.stage}, {row.kind}", _said(row, max(0, int((now - row.last_at).total_seconds())))
+    yield from _died(stages_since(engine, mine, EVER))
+
+
+def _said(row: StageTrouble, ago: int) -> str:
+    often = "once" if row.count == 1 else f"{row.count} times since {row.first_at:%Y-%m-%d %H:%M} UTC"
+    return f"{row.subject}, {often}, {ago} s ago: {row.text} {_DO.get(row.kind, '')}".rstrip()
+
+
+def _died(beats: list[StageHeartbeat]) -> Iterator[tuple[str, str]]:
+    """Stages that ended without a word and were started again: an incarnation that did not end, and a later one."""
+    now = utc_now()
+    for stage in STAGES:
+        own = sorted((b for b in beats if b.stage == stage), key=lambda b: b.started_at)
+        dead = [
+            before
+            for before, after in pairwise(own)
+            if not before.ended and after.started_at >= now - RECENT and before.beat_at <= after.started_at
+        ]
+        if dead:
+            host, pid = dead[-1].instance.split(":")[:2]
+            said = (
+                f"The stage {stage} (process {pid} on {host}) ended without a word and was started again, {len(dead)} times "
+                f"in {RECENT.total_seconds() / 60:.0f} minutes. Nothing is lost; look at its log and at the memory of {host}."
+            )
+            yield f"{stage}, restarted", said
+
+
+def deliveries(engine: Engine, mine: str) -> str:
+    """What has left the house. Raises MinewatchError where a delivery fails."""
+    failing = (Outbox.mine == mine, col(Outbox.done_at).is_(None), Outbox.attempts > 0)
+    with reading(engine) as session:
+        count = session.exec(select(func.count()).select_from(Outbox).where(*failing)).one()
+        row = session.exec(select(Outbox).where(*failing).order_by(col(Outbox.created_at)).limit(1)).first()
+        waiting = session.exec(
+            select(func.count()).select_from(Outbox).where(Outbox.mine == mine, col(Outbox.done_at).is_(None))
+        ).one()
+    if row is not None:
+        raise MinewatchError(
+            f"{count} messages could not be delivered yet, the oldest about {row.subject} after {row.attempts} tries "
+            f"({row.outcome}): see that disposal.notify.url answers; they are sent again by themselves."
+        )
+    return f"{waiting} messages wait to be delivered, none has failed."
+
+
+def evidence(settings: Settings, engine: Engine, mine: str) -> str:
+    """Whether evidence can be written, and what the latest alerts cite is there unaltered. Raises MinewatchError."""
+    store = open_evidence(settings.evidence.url)
+    if store.root.exists() and not store.root.is_dir():
+        raise EvidenceError(f"{store.root} is no folder: evidence can neither be kept nor read. Move that file away.")
+    if store.root.exists() and not _writable(store.root):
+        raise EvidenceError(f"{store.root} cannot be written: make it writable, or mount it again.")
+    with reading(engine) as session:
+        newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
+        pieces = [piece for row in session.exec(newest.limit(_PIECES)).all() for piece in row.risk.evidence]
+    for piece in pieces[:_PIECES]:
+        store.get(mine, piece.sha256, piece.media_type)
+    return f"{store.root} can be written; {len(pieces[:_PIECES])} pieces of the latest alerts are there unaltered."
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
+
+
+def takes_writes(engine: Engine) -> None:
+    """Take the lock that every writer needs and give it back. Raises DatabaseError where nobody gets it."""
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        with writing(engine) as session:
+            session.connection().execute(text("UPDATE alembic_version SET version_num = version_num WHERE 1 = 0"))
+    except OperationalError as error:
+        raise DatabaseError(
+            f"The database {where} takes no writes: {error.orig}. See which program holds it, and that its disk has room."
+        ) from error
