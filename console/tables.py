@@ -3,7 +3,7 @@
 from console import accounts, api_tokens, idempotency, sessions
 from disposal import alert, audit, document, notify, policy, retention, roster
 from rules import clause, embedding
-from stream import checkpoint, health, heartbeat, readings, site
+from stream import checkpoint, health, heartbeat, readings, site, trouble
 
 __all__ = [
     "accounts",
@@ -24,4 +24,5 @@ __all__ = [
     "roster",
     "sessions",
     "site",
+    "trouble",
 ]
