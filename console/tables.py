@@ -2,7 +2,7 @@
 
 from console import accounts, api_tokens, idempotency, sessions
 from disposal import alert, audit, document, notify, policy, retention, roster
-from rules import clause, embedding
+from rules import clause, embedding, knowledge
 from stream import checkpoint, health, heartbeat, readings, site, trouble
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "health",
     "heartbeat",
     "idempotency",
+    "knowledge",
     "notify",
     "policy",
     "readings",

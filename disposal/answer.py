@@ -9,7 +9,6 @@ import msgspec
 
 from disposal.document import Bilingual, DocumentContent
 from disposal.errors import DraftError
-from disposal.library import library
 from disposal.request import DraftRequest, citation
 
 LONGEST = 160
@@ -57,7 +56,7 @@ def schema(request: DraftRequest) -> dict[str, Any]:
 
 def longest_hours(request: DraftRequest) -> int:
     """The longest deadline that a draft may give: the usual one of the type, in whole hours."""
-    return max(1, int(library()[request.type].deadline_hours))
+    return max(1, int(request.usually.deadline_hours))
 
 
 def read_answer(text: str) -> tuple[Answer, bool]:
@@ -86,6 +85,8 @@ def content_from(answer: Answer, request: DraftRequest, backend: str) -> Documen
     language = request.language
     return DocumentContent(
         title=title_of(request),
+        heading=request.template.heading,
+        closing=request.template.closing,
         grade=kind.grade,
         facts=request.facts,
         citations=tuple(citation(by_id[c]) for c in dict.fromkeys(answer.citations) if c in by_id),
@@ -105,7 +106,7 @@ def content_from(answer: Answer, request: DraftRequest, backend: str) -> Documen
 def title_of(request: DraftRequest) -> Bilingual:
     """The title of a document: hazard and place."""
     place = next((f.value for f in request.facts if f.name.en == "Place"), Bilingual())
-    return Bilingual(f"{request.kind.zh}处置单（{place.zh}）", f"Disposal of hazard: {request.kind.en} ({place.en})")
+    return request.template.title_of(Bilingual(request.kind.zh, request.kind.en), place)
 
 
 def request_json(request: DraftRequest) -> str:
@@ -117,6 +118,7 @@ def request_json(request: DraftRequest) -> str:
             {"id": m.version_id, "name": m.label.text(request.language), "text": m.text.text(request.language)}
             for m in request.citable
         ],
+        "usual_measures": [line.text(request.language) for line in request.usually.measures],
         "remarks": list(request.remarks),
         "longest_deadline_hours": longest_hours(request),
     }

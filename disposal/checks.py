@@ -8,7 +8,6 @@ import msgspec
 
 from disposal.answer import LONGEST
 from disposal.document import Bilingual, Check, DocumentContent
-from disposal.library import library
 from disposal.quantity import unsupported
 from disposal.request import DraftRequest
 
@@ -43,7 +42,7 @@ def passed(checks: Iterable[Check]) -> bool:
 
 def repair(content: DocumentContent, request: DraftRequest) -> DocumentContent:
     """The draft without what no check lets through, filled up from the library of measures; done at most once."""
-    usual = library()[request.type]
+    usual = request.usually
     latest = request.at + timedelta(hours=usual.deadline_hours)
     allowed = {m.version_id for m in request.citable}
     measures = _kept(content.measures, request) or usual.measures
@@ -120,7 +119,7 @@ def _judges(line: Bilingual) -> bool:
 
 def _deadline(content: DocumentContent, request: DraftRequest) -> Check:
     hours = (content.deadline - request.at).total_seconds() / 3600
-    longest = library()[request.type].deadline_hours
+    longest = request.usually.deadline_hours
     return Check(
         name="deadline", ok=0 < hours <= longest, detail=f"{hours:g} h, {request.kind.grade}: at most {longest:g} h"
     )

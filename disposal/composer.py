@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from disposal.answer import title_of
 from disposal.document import Bilingual, DocumentContent
-from disposal.library import library
 from disposal.request import DraftRequest, citation
 
 NAME = "composer"
@@ -20,10 +19,12 @@ _NO_CLAUSE = Bilingual(
 
 def compose(request: DraftRequest) -> DocumentContent:
     """The document in both languages; the same request gives the same document."""
-    usual = library()[request.type]
+    usual = request.usually
     cited = request.citable
     return DocumentContent(
         title=title_of(request),
+        heading=request.template.heading,
+        closing=request.template.closing,
         grade=request.kind.grade,
         facts=request.facts,
         citations=tuple(citation(m) for m in cited),

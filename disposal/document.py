@@ -62,7 +62,10 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DocumentContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a document says: facts, citations, the five elements. ``deadline`` is UTC, ``notice`` says who wrote it."""
+    """What a document says: facts, citations, the five elements. ``deadline`` is UTC, ``notice`` says who wrote it.
+
+    ``heading`` and ``closing`` are the mine's own words above the title and below the text.
+    """
 
     title: Bilingual
     grade: Literal["general", "major"]
@@ -75,6 +78,8 @@ class DocumentContent(msgspec.Struct, frozen=True, kw_only=True):
     contingency: Bilingual
     acceptance: Bilingual
     notice: Bilingual
+    heading: Bilingual = Bilingual()
+    closing: Bilingual = Bilingual()
 
 
 class StoredMatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,10 @@ class MeasuresError(MinewatchError):
     """The library of measures cannot be read, or lacks a risk type."""
 
 
+class KnownError(MinewatchError):
+    """An entry of the library, a note or a template cannot be as it was written."""
+
+
 class DraftError(MinewatchError):
     """A backend gave no usable draft; the next one in the order is asked."""
 

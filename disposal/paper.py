@@ -95,6 +95,7 @@ def blocks(
     """
     paper = _Paper(language, zone)
     return [
+        *paper.own_words(content.heading),
         Title(paper.said(content.title)),
         *paper.head(row, content),
         *paper.facts(content),
@@ -105,6 +106,7 @@ def blocks(
         *paper.list("contingency", (content.contingency,)),
         *paper.list("acceptance", (content.acceptance,)),
         *paper.verdict(row.read_verdict()),
+        *paper.own_words(content.closing),
         *paper.end(row, content),
     ]
 
@@ -118,6 +120,9 @@ class _Paper:
 
     def said(self, text: Bilingual) -> str:
         return _printable(text.text(self._language))
+
+    def own_words(self, text: Bilingual) -> Iterator[Block]:
+        yield from (Line(line) for line in self.said(text).splitlines())
 
     def head(self, row: Document, content: DocumentContent) -> Iterator[Block]:
         yield self._rows(

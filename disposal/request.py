@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from disposal.document import Bilingual, Citation, Fact, StoredMatch
+from disposal.library import Usual, library
+from disposal.template import Template
 from rules.matcher import Match
 from stream.catalogue import RiskType, risk_type
 from stream.messages import Measured, Risk
@@ -30,7 +32,8 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that any backend may know: the type, facts, clauses, the duty that is responsible, remarks of people.
 
     ``remarks`` are a person's words (a report, the reason of a return): data, never an instruction. ``at`` is the
-    time of drafting, from which the deadline counts.
+    time of drafting, from which the deadline counts. ``usual`` and ``template`` are what the mine knows and how its
+    documents look; what ships, where the mine has nothing of its own.
     """
 
     type: str
@@ -41,6 +44,13 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     measured: tuple[Measured, ...]
     at: datetime
     language: str = "zh"
+    usual: Usual | None = None
+    template: Template = Template()
+
+    @property
+    def usually(self) -> Usual:
+        """What is usually done about the risk type, in this mine or else as the product ships it."""
+        return self.usual or library()[self.type]
 
     @property
     def kind(self) -> RiskType:
@@ -81,8 +91,10 @@ def citation(match: StoredMatch) -> Citation:
     return Citation(version_id=match.version_id, clause_id=match.clause_id, label=match.label, required=match.text)
 
 
-def facts_of(risk: Risk, site: Site | None, episode: str, repeats: int) -> tuple[Fact, ...]:
-    """What was found, line by line, in both languages."""
+def facts_of(
+    risk: Risk, site: Site | None, episode: str, repeats: int, note: Bilingual = Bilingual()
+) -> tuple[Fact, ...]:
+    """What was found, line by line, in both languages, with the mine's ``note`` on this type of risk."""
     place = site.place(risk.place) if site else None
     kind = risk_type(risk.type)
     lines = [
@@ -97,6 +109,8 @@ def facts_of(risk: Risk, site: Site | None, episode: str, repeats: int) -> tuple
         lines.append(_fact("识别置信度", "Confidence", *_same(f"{risk.confidence:.2f}")))
     if repeats:
         lines.append(_fact("重复次数", "Repeats", *_same(str(repeats))))
+    if note != Bilingual():
+        lines.append(Fact(name=Bilingual("本矿说明", "Note of this mine"), value=note))
     return tuple(lines)
 
 

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, func, select
 from disposal.alert import Alert, AlertRisk
 from disposal.checks import passed
 from disposal.document import Document, DocumentContent
+from disposal.known import known_for
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
 from disposal.request import DraftRequest, facts_of
 from disposal.roster import responsible_for
@@ -61,15 +62,18 @@ def draft_request(engine: Engine, alert: Alert, document: Document, language: st
             select(Document.reason).where(Document.alert_id == alert.id, Document.version == document.version - 1)
         ).first()
     risk = telling(events)
+    known = known_for(engine, alert.mine, alert.type)
     return DraftRequest(
         type=alert.type,
-        facts=facts_of(risk, site, alert.episode, alert.folded),
+        facts=facts_of(risk, site, alert.episode, alert.folded, known.note),
         matches=document.read_matches(),
         responsible=responsible_for(engine, alert.mine, site, alert.place, at),
         remarks=tuple(text for text in (*dict.fromkeys(e.note for e in events), previous) if text),
         measured=risk.measured,
         at=at,
         language=language,
+        usual=known.usual,
+        template=known.template,
     )
 
 

@@ -15,6 +15,10 @@ class LoosenedLimitError(ClauseError):
     """A supplement's limit would loosen a national one."""
 
 
+class KnowledgeError(MinewatchError):
+    """An entry of what the mine knows is not there, cannot be as it was written, or cannot be changed in that way."""
+
+
 class ImportRefusedError(MinewatchError):
     """A file cannot be imported as a code: unreadable, of another kind, or contradictory. Nothing was written."""
 

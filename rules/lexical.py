@@ -73,6 +73,7 @@ class RowCache:
     def __init__(self, size: int = 50_000) -> None:
         self._rows: OrderedDict[str, tuple[npt.NDArray[np.int32], Vector]] = OrderedDict()
         self._size = size
+        self._synonyms: Synonyms | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -81,16 +82,26 @@ class RowCache:
     def row(self, text: str, synonyms: Synonyms) -> tuple[npt.NDArray[np.int32], Vector]:
         """Indices and weights of the text."""
         with self._lock:
+            if synonyms is not self._synonyms:
+                self._turn_to(synonyms)
             row = self._rows.get(text)
             if row is not None:
                 self._rows.move_to_end(text)
                 return row
         row = hashed(text_features(text, synonyms))
         with self._lock:
-            self._rows[text] = row
+            if synonyms is self._synonyms:
+                self._rows[text] = row
             if len(self._rows) > self._size:
                 self._rows.popitem(last=False)
         return row
+
+    def _turn_to(self, synonyms: Synonyms) -> None:
+        """Forget the rows of texts that hold a name of a concept that has changed."""
+        names = self._synonyms.apart(synonyms) if self._synonyms else ()
+        self._synonyms = synonyms
+        for text in [t for t in self._rows if names and any(n in normalised(t) for n in names)]:
+            del self._rows[text]
 
 
 def text_features(text: str, synonyms: Synonyms) -> dict[str, float]:

@@ -20,7 +20,7 @@ from rules.lexical import RowCache
 from rules.limits import PLACE_KINDS
 from rules.published import Published
 from rules.settings import MatcherSettings
-from rules.synonyms import bundled_synonyms
+from rules.synonyms import current_synonyms
 from stream.catalogue import RISK_TYPES
 from stream.errors import ConfigurationError
 from stream.messages import Risk, utc_now
@@ -169,7 +169,8 @@ class Matcher:
         return self.index().wait(timeout)
 
     def _index_of(self, provisions: Sequence[Provision]) -> Index:
-        return Index(provisions, self._engine, self._embedders, bundled_synonyms(), self._cache, self._vectors)
+        synonyms = current_synonyms(self._engine, self._mine)
+        return Index(provisions, self._engine, self._embedders, synonyms, self._cache, self._vectors)
 
     def _above(self, scores: dict[str, Scores], allowed: Rows, top: int) -> list[tuple[int, str]]:
         """The best ``top`` of ``allowed`` that reach the floor, each with the language in which it does best."""

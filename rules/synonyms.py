@@ -4,16 +4,24 @@
 that a mention of this one brings with it (a lighter is an ignition source); ``outside`` marks what no code governs.
 """
 
+import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 
-from rules.errors import ClauseError
+from sqlalchemy import Engine
 
+from rules.errors import ClauseError, KnowledgeError
+from rules.knowledge import Texts, current
+
+KIND = "synonyms"
+"""The kind of knowledge that a mine's own concepts are, and its changes to those that ship."""
+FIELDS = ("zh", "en", "implies", "outside")
 _FILE = Path(__file__).with_name("synonyms.toml")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,17 @@ class Synonyms:
         """Whether a mention of the concept makes a text less like every clause."""
         return self._concepts[identity].outside
 
+    def apart(self, other: "Synonyms") -> set[str]:
+        """Every name, normalised, of a concept that only one of the two has, or has in other words."""
+        changed = {self[i] for i in self} ^ {other[i] for i in other}
+        return {normalised(name) for concept in changed for name in (*concept.zh, *concept.en)}
+
+    def with_changes(self, concepts: tuple[Concept, ...]) -> "Synonyms":
+        """These concepts with others in their place or beside them; one without a name is gone."""
+        kept = self._concepts | {c.id: c for c in concepts}
+        kept = {i: c for i, c in kept.items() if c.zh or c.en}
+        return Synonyms(tuple(replace(c, implies=tuple(i for i in c.implies if i in kept)) for c in kept.values()))
+
     def __getitem__(self, identity: str) -> Concept:
         return self._concepts[identity]
 
@@ -105,6 +124,47 @@ def read_synonyms(path: Path) -> Synonyms:
 def bundled_synonyms() -> Synonyms:
     """The concepts that ship with the product."""
     return read_synonyms(_FILE)
+
+
+def current_synonyms(engine: Engine, mine: str) -> Synonyms:
+    """The concepts that ship with what the mine has published of its own; the same object until that changes."""
+    texts = current(engine, mine, KIND)
+    return _changed(tuple(concept_of(key, texts[key]) for key in sorted(texts))) if texts else bundled_synonyms()
+
+
+@lru_cache(maxsize=8)
+def _changed(concepts: tuple[Concept, ...]) -> Synonyms:
+    return bundled_synonyms().with_changes(concepts)
+
+
+def concept_of(identity: str, texts: Texts) -> Concept:
+    """The concept that a person has written: a name a line, ids of what it implies with commas between.
+
+    Raises KnowledgeError where the id cannot be one or a name is too short to be told from chance.
+    """
+    if not _NAME.fullmatch(identity):
+        raise KnowledgeError(f"{identity!r} cannot name a concept: write small letters, digits and hyphens.")
+    zh, en = (tuple(dict.fromkeys(filter(None, map(str.strip, texts.get(f, "").splitlines())))) for f in ("zh", "en"))
+    if short := [n for n in (*zh, *en) if len(n) < (2 if n.isascii() else 1)]:
+        raise KnowledgeError(f"{short[0]!r} is too short for a word that is searched for.")
+    implies = tuple(dict.fromkeys(filter(None, re.split(r"[\s,，、]+", texts.get("implies", "")))))
+    return Concept(identity, zh, en, implies, bool(texts.get("outside", "").strip()))
+
+
+def texts_of(concept: Concept) -> dict[str, str]:
+    """The concept as a person edits it; ``concept_of`` reads it back."""
+    return {
+        "zh": "\n".join(concept.zh),
+        "en": "\n".join(concept.en),
+        "implies": ", ".join(concept.implies),
+        "outside": "1" * concept.outside,
+    }
+
+
+def shipped_texts() -> Mapping[str, dict[str, str]]:
+    """Every concept that ships, as a person edits it."""
+    bundled = bundled_synonyms()
+    return {identity: texts_of(bundled[identity]) for identity in bundled}
 
 
 def _whole(text: str, position: int, name: str) -> bool:

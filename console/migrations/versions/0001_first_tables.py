@@ -208,6 +208,22 @@ def upgrade() -> None:
     op.create_index(op.f('ix_login_attempt_address'), 'login_attempt', ['address'], unique=False)
     op.create_index(op.f('ix_login_attempt_attempted_at'), 'login_attempt', ['attempted_at'], unique=False)
     op.create_index(op.f('ix_login_attempt_mine'), 'login_attempt', ['mine'], unique=False)
+    op.create_table('knowledge_version',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('kind', sa.String(31), nullable=False),
+    sa.Column('key', sa.String(63), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('texts', sa.JSON(), nullable=False),
+    sa.Column('author', sa.String(), nullable=False),
+    sa.Column('reviewer', sa.String(), nullable=True),
+    sa.Column('approver', sa.String(), nullable=True),
+    sa.Column('created_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('published_at', stream.database.UtcDateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('mine', 'kind', 'key', 'version')
+    )
     op.create_index(op.f('ix_login_attempt_name'), 'login_attempt', ['name'], unique=False)
     op.create_table('outbox',
     sa.Column('id', sa.String(120), nullable=False),
@@ -439,6 +455,7 @@ def downgrade() -> None:
     op.drop_table('clause_change')
     op.drop_index(op.f('ix_clause_code'), table_name='clause')
     op.drop_table('clause')
+    op.drop_table('knowledge_version')
     op.drop_table('checkpoint')
     op.drop_index(op.f('ix_audit_line_subject'), table_name='audit_line')
     op.drop_table('audit_line')
