@@ -95,9 +95,10 @@ def run(
         check_port(settings.console)
     if "disposal" in stages:
         _check_model(settings, data)
-    bad = _check_sources(site, stages)
-    installation = open_installation(settings, data, "site")
-    store_site(installation.engine, site, "minewatch.toml")
+    bad = _check_sources(site, stages, settings)
+    installation = known or open_installation(settings, data, "site")
+    if known is None:
+        site = _in_force(installation, site, take=False)
     if "console" in stages:
         _welcome(installation)
     result = _operate(installation, site, Plan(stages, seconds), context)
@@ -130,7 +131,7 @@ def watch(
     site = watched_site(sources, zones, chosen(detectors, vision.detectors))
     settings = settings.model_copy(update={"mine": site.mine, "vision": vision})
     stages = wanted(None, headless=True, site=site)
-    bad = _check_sources(site, stages)
+    bad = _check_sources(site, stages, settings)
     installation = open_installation(settings, folder, "watch")
     store_site(installation.engine, site, "watch")
     cli_clauses.publish_samples(installation.engine, site.mine, supplement=False)
@@ -168,11 +169,11 @@ def _stages(only: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _check_sources(site: Site, stages: tuple[str, ...]) -> list[str]:
+def _check_sources(site: Site, stages: tuple[str, ...], settings: Settings) -> list[str]:
     """Open every source that will be read; say the bad ones. Raises ConfigurationError where none opens."""
     cameras = site.cameras if "capture" in stages else ()
     sensors = site.sensors if "sensing" in stages else ()
-    bad = faults(cameras, sensors)
+    bad = faults(cameras, sensors, settings.mqtt)
     if bad and len(bad) == len(cameras) + len(sensors):
         raise ConfigurationError(" ".join(bad))
     for line in bad:

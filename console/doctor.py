@@ -168,6 +168,9 @@ def check_endpoint(url: str) -> None:
 
 
 def _sources(settings: Settings) -> list[Finding]:
-    bad = {line.partition(":")[0]: line.partition(": ")[2] for line in faults(settings.cameras, settings.sensors)}
+    bad = {
+        line.partition(":")[0]: line.partition(": ")[2]
+        for line in faults(settings.cameras, settings.sensors, settings.mqtt)
+    }
     named = [camera.id for camera in settings.cameras] + [sensor.id for sensor in settings.sensors]
     return [Finding(name, name not in bad, bad.get(name, "It opens.")) for name in named]

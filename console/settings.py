@@ -14,8 +14,10 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from console.web_settings import WebSettings
 from disposal.settings import DisposalSettings
 from rules.settings import RulesSettings
+from stream.access import settled
+from stream.database import database_url
 from stream.errors import ConfigurationError
-from stream.settings import CaptureSettings, DatabaseSettings, EvidenceSettings, LogSettings
+from stream.settings import CaptureSettings, DatabaseSettings, EvidenceSettings, LogSettings, MqttSettings
 from stream.site import Camera, Place, Sensor, Site, Zone
 from vision.settings import VisionSettings
 
@@ -28,6 +30,7 @@ class Settings(BaseSettings):
     mine: str = Field("mine", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", title="Mine", description="The mine's id.")
     log: LogSettings = LogSettings()
     database: DatabaseSettings = DatabaseSettings()
+    mqtt: MqttSettings = MqttSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     capture: CaptureSettings = CaptureSettings()
     vision: VisionSettings = VisionSettings()
@@ -90,11 +93,16 @@ def load(config: Path | None, environment: Mapping[str, str], data: Path) -> Set
 
 
 def placed(settings: Settings, base: Path, data: Path) -> Settings:
-    """``settings`` with relative sources resolved against ``base`` and unset stores put under ``data``."""
+    """``settings`` with relative sources resolved against ``base`` and unset stores put under ``data``.
+
+    Raises ConfigurationError where a file of certificates or with a password cannot be used.
+    """
+    database = settled(settings.database, "database", base)
     return settings.model_copy(
         update={
-            "log": settings.log.model_copy(update={"folder": data / "log"}),
-            "database": DatabaseSettings(url=settings.database.url or f"sqlite:///{data / 'minewatch.db'}"),
+            "log": settled(settings.log, "log", base).model_copy(update={"folder": data / "log"}),
+            "mqtt": settled(settings.mqtt, "mqtt", base),
+            "database": DatabaseSettings(url=database_url(database, f"sqlite:///{data / 'minewatch.db'}")),
             "evidence": EvidenceSettings(url=settings.evidence.url or (data / "evidence").as_uri()),
             "disposal": _with_heads(settings.disposal, data),
             "cameras": tuple(c.model_copy(update={"url": _located(c.url, base)}) for c in settings.cameras),

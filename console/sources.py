@@ -6,12 +6,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as Late
 
 from stream.errors import SourceError
+from stream.settings import MqttSettings
 from stream.site import Camera, Sensor, safe_url
 
 _PATIENCE = 60.0
 
 
-def faults(cameras: Sequence[Camera], sensors: Sequence[Sensor]) -> list[str]:
+def faults(cameras: Sequence[Camera], sensors: Sequence[Sensor], access: MqttSettings | None = None) -> list[str]:
     """One line for each source that does not open within a minute; none where all do."""
     sources: list[Camera | Sensor] = [*cameras, *sensors]
     if not sources:
@@ -19,7 +20,7 @@ def faults(cameras: Sequence[Camera], sensors: Sequence[Sensor]) -> list[str]:
     # A decoder that hangs on a dead line must not hang the start: each is opened in a process that can be given up.
     pool = ProcessPoolExecutor(min(4, len(sources)), mp_context=multiprocessing.get_context("spawn"))
     try:
-        waiting = [(source, pool.submit(_open, source)) for source in sources]
+        waiting = [(source, pool.submit(_open, source, access)) for source in sources]
         lines = []
         for source, answer in waiting:
             try:
@@ -35,7 +36,7 @@ def faults(cameras: Sequence[Camera], sensors: Sequence[Sensor]) -> list[str]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _open(source: Camera | Sensor) -> str | None:
+def _open(source: Camera | Sensor, access: MqttSettings | None) -> str | None:
     try:
         if isinstance(source, Camera):
             from stream.camera import probe
@@ -44,7 +45,7 @@ def _open(source: Camera | Sensor) -> str | None:
         else:
             from stream.sensor import probe_sensor
 
-            probe_sensor(source)
+            probe_sensor(source, access)
     except SourceError as error:
         return f"{source.id}: {error}"
     return None

@@ -36,7 +36,7 @@ def sensing(stop: threading.Event, settings: Settings, site: Site) -> None:
     """Read the sensors."""
     from stream.sensor import run_sensing
 
-    run_sensing(stop, site=site, log_settings=settings.log, database_url=settings.database.url)
+    run_sensing(stop, site=site, log_settings=settings.log, database_url=settings.database.url, access=settings.mqtt)
 
 
 def vision(stop: threading.Event, settings: Settings, site: Site) -> None:

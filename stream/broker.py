@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,14 +20,15 @@ from stream.child import Child, free_port
 from stream.errors import BrokerError
 
 START_SECONDS = 90.0
+_PLAIN = "PLAINTEXT"
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 log.dirs={data}
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
@@ -45,9 +47,20 @@ class LocalBroker:
 
     ``jars`` is the folder that ``make kafka`` fills. The port and the data stay the same over ``kill`` or ``stop``
     and ``start``, as with a broker that fails and comes back. As a context manager it starts and stops.
+
+    ``protocols`` are further doors, each on a port of its own in ``ports``; what they need stands in ``properties``,
+    and who may come in by SCRAM in ``scram``.
     """
 
-    def __init__(self, jars: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        jars: Path,
+        folder: Path,
+        *,
+        protocols: Sequence[str] = (),
+        properties: Mapping[str, str] | None = None,
+        scram: Sequence[str] = (),
+    ) -> None:
         """Choose ports and format the storage; raises BrokerError without Java or the jars."""
         java = shutil.which("java")
         if java is None:
@@ -59,24 +72,26 @@ class LocalBroker:
         if logging.exists():
             self._java.insert(1, f"-Dlog4j2.configurationFile={logging}")
         self.folder = folder.resolve()
-        self.port = free_port()
+        self.ports = {protocol: free_port() for protocol in (_PLAIN, *protocols)}
+        self.port = self.ports[_PLAIN]
         self.address = f"127.0.0.1:{self.port}"
         self._child: Child | None = None
-        self._format()
+        self._format(properties or {}, scram)
 
     @property
     def _properties(self) -> Path:
         return self.folder / "server.properties"
 
-    def _format(self) -> None:
+    def _format(self, properties: Mapping[str, str], scram: Sequence[str]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(
-            PROPERTIES.format(port=self.port, controller=free_port(), data=self.folder / "data")
-        )
+        listeners = ",".join(f"{protocol}://127.0.0.1:{port}" for protocol, port in self.ports.items())
+        own = PROPERTIES.format(listeners=listeners, controller=free_port(), data=self.folder / "data")
+        self._properties.write_text(own + "".join(f"{name}={value}\n" for name, value in properties.items()))
         if (self.folder / "data" / "meta.properties").exists():
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        command += [word for user in scram for word in ("--add-scram", user)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)  # noqa: S603  (our own command)
         if done.returncode != 0:
             raise BrokerError(f"Kafka could not format its storage in {self.folder}: {done.stderr or done.stdout}")

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Engine, TypeDecorator, event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlmodel import Session, create_engine
 
 from stream.errors import ConfigurationError, DatabaseError
+from stream.settings import DatabaseSettings
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -33,6 +35,36 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+_NO_URL = "database.url is no database URL: write sqlite:////path/file.db or postgresql+psycopg://host/name."
+
+
+def database_url(settings: DatabaseSettings, otherwise: str) -> str:
+    """The whole URL, ``otherwise`` where none is set: who we are there and how TLS is spoken is part of it.
+
+    Texts show it with ``render_as_string(hide_password=True)`` alone. Raises ConfigurationError for a URL that is none.
+    """
+    try:
+        url = make_url(settings.url or otherwise)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(_NO_URL) from error
+    words = {
+        "sslmode": settings.sslmode or ("verify-full" if settings.ca else ""),
+        "sslrootcert": settings.ca,
+        "sslcert": settings.certificate,
+        "sslkey": settings.key,
+    }
+    query = {name: str(value) for name, value in words.items() if value}
+    if url.get_backend_name() == "sqlite" and (settings.user or query):
+        raise ConfigurationError(
+            "database.user, sslmode and certificates are for PostgreSQL: set database.url to one, or remove them."
+        )
+    if not settings.user and not query:
+        return settings.url or otherwise
+    if settings.user:
+        url = url.set(username=settings.user, password=settings.password.get_secret_value() or None)
+    return url.update_query_dict(query).render_as_string(hide_password=False)
+
+
 def open_database(url: str) -> Engine:
     """An engine on ``url``; SQLite gets WAL, full synchronisation and enforced foreign keys.
 
@@ -45,18 +77,26 @@ def open_database(url: str) -> Engine:
             connect_args={"timeout": 30} if url.startswith("sqlite") else {},
         )
     except (ArgumentError, ImportError) as error:
-        raise ConfigurationError(
-            "database.url is no database URL: write sqlite:////path/file.db or postgresql+psycopg://user@host/name."
-        ) from error
+        raise ConfigurationError(_NO_URL) from error
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
         engine.connect().close()
     except OperationalError as error:
+        reason = " ".join(str(error.orig).split()).rstrip(".")
         raise DatabaseError(
-            f"The database at {engine.url.render_as_string(hide_password=True)} does not open: {error.orig}. Check the path or that the server runs."
+            f"The database at {engine.url.render_as_string(hide_password=True)} does not open: {reason}. {_remedy(reason)}"
         ) from error
     return engine
+
+
+def _remedy(reason: str) -> str:
+    """What to look at, by what PostgreSQL's client said."""
+    if "authentication failed" in reason or "no password supplied" in reason:
+        return "Check database.user and database.password."
+    if "certificate" in reason or "SSL" in reason or "pg_hba.conf" in reason:
+        return "Check database.sslmode, database.ca and, where the server asks for one, database.certificate."
+    return "Check the path or that the server runs."
 
 
 def _prepare_sqlite(engine: Engine) -> None:

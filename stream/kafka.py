@@ -13,6 +13,7 @@ from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInP
 from kafka.structs import OffsetAndMetadata
 
 from stream.errors import ConfigurationError, LogError, LogFencedError
+from stream.kafka_door import client_options
 from stream.kafka_link import ANSWER_SECONDS, OVERHEAD, Link, group_name, told, topic_name
 from stream.log import MESSAGE_BYTES, Position, Record, Topic
 from stream.settings import LogSettings
@@ -88,7 +89,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]
         self._expected: dict[TopicPartition, int] = {}
         with told(settings.url):
             self._consumer = KafkaConsumer(
-                bootstrap_servers=servers,
+                **client_options(settings, servers),
                 bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
                 group_id=group_name(settings, group),
                 enable_auto_commit=False,

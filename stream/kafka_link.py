@@ -1,7 +1,6 @@
 """The connection of one process to Kafka: producers, topics and lag. The client is kafka-python."""
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +9,18 @@ from typing import Any
 
 import structlog
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
-from kafka.errors import AuthorizationError, IllegalStateError, KafkaError, RetriableError, TopicAlreadyExistsError
+from kafka.errors import (
+    AuthorizationError,
+    IllegalStateError,
+    KafkaError,
+    RetriableError,
+    SaslAuthenticationFailedError,
+    TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
+)
 
-from stream.errors import LogError
+from stream.errors import ConfigurationError, LogError
+from stream.kafka_door import client_options, knock
 from stream.ledger import partition_of
 from stream.log import DURABLE, MESSAGE_BYTES, TOPICS, Position, Topic
 from stream.settings import LogSettings
@@ -36,15 +44,15 @@ class Link:
     def __init__(self, settings: LogSettings, servers: list[str]) -> None:
         self.process = os.getpid()
         self._settings = settings
-        self._servers = servers
         self._admin_guard = threading.Lock()
         self._producer_guard = threading.Lock()
         self._producers: dict[bool, KafkaProducer] = {}
         self._pending = Pending(PENDING_BYTES)
-        _knock(settings.url, servers)
+        self._options = client_options(settings, servers)
+        knock(settings, servers, ANSWER_SECONDS)
         with self._prose():
             self._admin = KafkaAdminClient(
-                bootstrap_servers=servers,
+                **self._options,
                 request_timeout_ms=int(ANSWER_SECONDS * 1000),
                 bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
             )
@@ -128,7 +136,7 @@ class Link:
             if durable not in self._producers:
                 patience = ANSWER_SECONDS if durable else _KEEP_TRYING
                 self._producers[durable] = KafkaProducer(
-                    bootstrap_servers=self._servers,
+                    **self._options,
                     acks="all" if durable else 1,
                     enable_idempotence=False,
                     max_in_flight_requests_per_connection=1,
@@ -202,30 +210,25 @@ class Pending:
 
 @contextmanager
 def told(url: str) -> Iterator[None]:
-    """Turn what the client says into a LogError for a person."""
+    """Turn what the client says into a LogError for a person; refused credentials are a ConfigurationError."""
     try:
         yield
+    except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
+        raise ConfigurationError(
+            f"The broker at {url} refuses our credentials: {_first_line(error)}. Check log.user, log.password and log.mechanism."
+        ) from error
     except AuthorizationError as error:
         raise LogError(f"The broker at {url} refuses what we may not do: {error}. Check our rights there.") from error
     except (KafkaError, IllegalStateError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise LogError(f"The broker at {url} does not do its work: {reason}. Check that it runs.") from error
+        raise LogError(
+            f"The broker at {url} does not do its work: {_first_line(error)}. Check that it runs."
+        ) from error
     except (OSError, TimeoutError) as error:
         raise LogError(f"The broker at {url} cannot be reached: {error}. Check that it runs.") from error
 
 
-def _knock(url: str, servers: list[str]) -> None:
-    """Raise LogError where no broker takes a connection: the client would go on trying, and leave its sockets open."""
-    reasons: list[str] = []
-    for server in servers:
-        host, _, port = server.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS / len(servers)).close()
-        except OSError as error:
-            reasons.append(error.strerror or str(error))
-        else:
-            return
-    raise LogError(f"No broker at {url} can be reached: {', '.join(reasons)}. Check the address and that it runs.")
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def topic_name(settings: LogSettings, topic: Topic) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import queue
+import ssl
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,8 +14,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from stream.access import refusal, secured, tls_context
 from stream.errors import SourceError
 from stream.messages import utc_now
+from stream.settings import MqttSettings
 from stream.site import Sensor, safe_url
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -70,13 +73,14 @@ class Connection:
     what was not acknowledged comes again.
     """
 
-    def __init__(self, broker: Broker, topics: Sequence[str], identity: str) -> None:
+    def __init__(self, broker: Broker, topics: Sequence[str], identity: str, access: MqttSettings) -> None:
         self.arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self.fault = ""
         self._broker = broker
         self._topics = sorted(set(topics))
-        self._client = _client(broker, f"minewatch-{hashlib.sha256(identity.encode()).hexdigest()[:14]}")
+        self._client = _client(broker, f"minewatch-{hashlib.sha256(identity.encode()).hexdigest()[:14]}", access)
         self._client.on_connect = self._connected
+        self._client.on_connect_fail = self._failed
         self._client.on_disconnect = self._disconnected
         self._client.on_message = self._arrived
         self._client.connect_async(broker.host, broker.port, keepalive=15)
@@ -101,6 +105,11 @@ class Connection:
         self.fault = ""
         client.subscribe([(topic, 1) for topic in self._topics])
 
+    def _failed(self, _client: mqtt.Client, _data: Any) -> None:
+        self.fault = (
+            f"{self._broker.name} cannot be reached, or we do not trust each other: 'minewatch doctor' says which."
+        )
+
     def _disconnected(
         self, _client: mqtt.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Properties | None
     ) -> None:
@@ -111,14 +120,19 @@ class Connection:
         self.arrivals.put(Arrival(message.topic, bytes(message.payload), utc_now(), message.mid, message.qos))
 
 
-def probe(sensor: Sensor) -> None:
+def probe(sensor: Sensor, access: MqttSettings) -> None:
     """Connect to the sensor's broker. Raises SourceError where it cannot be reached or refuses us."""
     broker, _ = address(sensor)
     answer: queue.SimpleQueue[ReasonCode] = queue.SimpleQueue()
-    client = _client(broker, "")
+    client = _client(broker, "", access)
     client.on_connect = lambda _client, _data, _flags, code, _properties: answer.put(code)
     try:
+        if broker.scheme == "mqtts":
+            with secured((broker.host, broker.port), access, "mqtt", _OPEN_SECONDS):
+                pass  # refused here, no socket stays open; the client would leave its own
         client.connect(broker.host, broker.port, keepalive=15)
+    except ssl.SSLError as error:
+        raise SourceError(f"{broker.name} is no use to us: {refusal(error, 'mqtt')}.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError(f"{broker.name} cannot be reached: {reason}. Check the address and the network.") from error
@@ -131,16 +145,20 @@ def probe(sensor: Sensor) -> None:
         client.disconnect()
         client.loop_stop()
     if code.is_failure:
-        raise SourceError(f"{broker.name} refuses the connection: {code}. Check the user name and password.")
+        raise SourceError(
+            f"{broker.name} refuses the connection: {code}. Check the user name and password, in the sensor's url or in mqtt.user and mqtt.password."
+        )
 
 
-def _client(broker: Broker, identity: str) -> mqtt.Client:
+def _client(broker: Broker, identity: str, access: MqttSettings) -> mqtt.Client:
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=identity, clean_session=not identity, manual_ack=bool(identity)
     )
     if broker.user is not None:
         client.username_pw_set(broker.user, broker.password)
+    elif access.user:
+        client.username_pw_set(access.user, access.password.get_secret_value())
     if broker.scheme == "mqtts":
-        client.tls_set()
+        client.tls_set_context(tls_context(access, "mqtt"))
     client.reconnect_delay_set(1, 15)
     return client

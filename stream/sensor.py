@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -21,7 +21,7 @@ from stream.heartbeat import Heartbeat
 from stream.log import Log, Position, open_log
 from stream.measurement import parse, value_of
 from stream.messages import DeadLetter, Health, Reading, SourceStatus, encode, utc_now
-from stream.settings import LogSettings
+from stream.settings import LogSettings, MqttSettings
 from stream.site import Sensor, Site
 
 HEALTH_SECONDS = 5.0
@@ -208,7 +208,9 @@ class Subscription:
 
     ended = False
 
-    def __init__(self, broker: mqtt.Broker, sensors: Sequence[Sensor], output: Output, identity: str) -> None:
+    def __init__(
+        self, broker: mqtt.Broker, sensors: Sequence[Sensor], output: Output, identity: str, access: MqttSettings
+    ) -> None:
         self.sensors = sensors
         self._output = output
         self._by_topic: dict[str, list[Sensor]] = {}
@@ -216,7 +218,7 @@ class Subscription:
             self._by_topic.setdefault(mqtt.address(sensor)[1], []).append(sensor)
         self._sequences = dict.fromkeys((s.id for s in sensors), 0)
         self._waiting: deque[mqtt.Arrival] = deque()
-        self._connection = mqtt.Connection(broker, list(self._by_topic), identity)
+        self._connection = mqtt.Connection(broker, list(self._by_topic), identity, access)
 
     @property
     def fault(self) -> str:
@@ -251,6 +253,15 @@ class Subscription:
         self._sequences[sensor.id] += 1
 
 
+class Source(NamedTuple):
+    """What feeds need to be opened: where they remember, and who they are to a broker."""
+
+    engine: Engine
+    identity: str
+    run: str
+    access: MqttSettings
+
+
 class HealthTeller:
     """Says what each sensor is doing, on every change and every few seconds."""
 
@@ -283,27 +294,37 @@ class HealthTeller:
         return None, ""
 
 
-def probe_sensor(sensor: Sensor) -> None:
+def probe_sensor(sensor: Sensor, access: MqttSettings | None = None) -> None:
     """Open the sensor's file, or reach its broker. Raises SourceError where that does not work."""
     if _is_mqtt(sensor):
-        mqtt.probe(sensor)
+        mqtt.probe(sensor, access or MqttSettings())
     else:
         replay.open_csv(sensor)
 
 
 def run_sensing(
-    stop: threading.Event, *, site: Site, log_settings: LogSettings, database_url: str, run: str | None = None
+    stop: threading.Event,
+    *,
+    site: Site,
+    log_settings: LogSettings,
+    database_url: str,
+    run: str | None = None,
+    access: MqttSettings | None = None,
 ) -> None:
     """Read all sensors of ``site`` until ``stop`` is set or every one of them has ended.
 
     ``run`` names this run of the house, as for the cameras: within it a file is played on where it had come to.
+    ``access`` says who we are at brokers whose sensors do not say it in their urls.
     """
     engine = open_database(database_url)
     log = open_log(log_settings)
     heartbeat = Heartbeat(engine, site.mine, "sensing")
     output = Output(log, site.mine, heartbeat)
-    identity = f"{site.mine} {log_settings.url} {log_settings.folder} {database_url}"
-    feeds, faults = _open_feeds(site, output, engine, identity, parent_life() if run is None else run)
+    # Without the password: one that is changed must not make us a stranger to whom the broker has kept nothing.
+    tables = f"{engine.url.host}:{engine.url.port}/{engine.url.database}"
+    identity = f"{site.mine} {log_settings.url} {log_settings.folder} {tables}"
+    source = Source(engine, identity, parent_life() if run is None else run, access or MqttSettings())
+    feeds, faults = _open_feeds(site, output, source)
     teller = HealthTeller(output)
     try:
         heartbeat.ready()
@@ -331,9 +352,7 @@ def _tick(feed: Feed, teller: HealthTeller) -> None:
         _logger.warning("sensing goes on without", sensors=[s.id for s in feed.sensors], reason=str(error))
 
 
-def _open_feeds(
-    site: Site, output: Output, engine: Engine, identity: str, run: str
-) -> tuple[list[Feed], list[tuple[Sensor, str]]]:
+def _open_feeds(site: Site, output: Output, source: Source) -> tuple[list[Feed], list[tuple[Sensor, str]]]:
     """A feed for each file and each broker, and the sensors that cannot be read with the reason why."""
     feeds: list[Feed] = []
     faults: list[tuple[Sensor, str]] = []
@@ -343,11 +362,14 @@ def _open_feeds(
             if _is_mqtt(sensor):
                 brokers.setdefault(mqtt.address(sensor)[0], []).append(sensor)
             else:
-                feeds.append(Replay(sensor, output, engine, site.mine, run))
+                feeds.append(Replay(sensor, output, source.engine, site.mine, source.run))
         except SourceError as error:
             _logger.warning("sensor cannot be read", sensor=sensor.id, reason=str(error))
             faults.append((sensor, str(error)))
-    feeds += [Subscription(broker, sensors, output, f"{identity} {broker.name}") for broker, sensors in brokers.items()]
+    feeds += [
+        Subscription(broker, sensors, output, f"{source.identity} {broker.name}", source.access)
+        for broker, sensors in brokers.items()
+    ]
     return feeds, faults
 
 

@@ -47,14 +47,20 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address (host:port) of a Kafka that all tests share: take a topic prefix of your own."""
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """The Kafka that all tests share, with its ``ports`` for TLS: take a topic prefix of your own."""
     try:
-        broker = kafka_server.kafka(tmp_path_factory.mktemp("kafka"))
+        broker = kafka_server.kafka_of_many_doors(tmp_path_factory.mktemp("kafka"))
     except ServerUnavailableError as error:
         do_without(error)
     with broker:
-        yield broker.address
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_broker: LocalBroker) -> str:
+    """The address (host:port) of a Kafka that all tests share: take a topic prefix of your own."""
+    return kafka_broker.address
 
 
 @pytest.fixture
@@ -69,28 +75,41 @@ def own_kafka(tmp_path: Path) -> Iterator[LocalBroker]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Callable[[], str]]:
-    """A function that makes a new, empty PostgreSQL database and returns its SQLAlchemy URL."""
+def postgres_server() -> Iterator[Postgres]:
+    """The PostgreSQL that all tests share; it speaks TLS as well."""
     try:
         server = Postgres()
+        server.guard()
     except ServerUnavailableError as error:
         do_without(error)
     try:
         with server:
-            yield server.fresh_database
+            yield server
     finally:
         server.remove()
 
 
 @pytest.fixture(scope="session")
-def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    """Host and port of an MQTT broker that all tests share: take MQTT topics of your own."""
+def postgres(postgres_server: Postgres) -> Callable[[], str]:
+    """A function that makes a new, empty PostgreSQL database and returns its SQLAlchemy URL."""
+    return postgres_server.fresh_database
+
+
+@pytest.fixture(scope="session")
+def mosquitto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """The MQTT broker that all tests share, with TLS and a password on its ``tls_port``."""
     try:
-        server = Mosquitto(tmp_path_factory.mktemp("mosquitto"))
+        server = Mosquitto(tmp_path_factory.mktemp("mosquitto"), guarded=True)
     except ServerUnavailableError as error:
         do_without(error)
     with server:
-        yield server.host, server.port
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mosquitto(mosquitto_server: Mosquitto) -> tuple[str, int]:
+    """Host and port of an MQTT broker that all tests share: take MQTT topics of your own."""
+    return mosquitto_server.host, mosquitto_server.port
 
 
 @pytest.fixture

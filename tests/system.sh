@@ -16,6 +16,7 @@ needs=(
     "ffmpeg|ffmpeg"
     "GStreamer RTSP|gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
     "CJK fonts|fonts-noto-cjk fontconfig"
+    "OpenSSL|openssl"
 )
 # What `make setup` asks for by name, and only when it turned out to be missing
 only=${1:-}
@@ -41,6 +42,7 @@ Gst.init(None)
 assert all(Gst.ElementFactory.find(name) for name in ("qtdemux", "h264parse", "rtph264pay"))
 PYTHON
             ;;
+        OpenSSL)    command -v openssl >/dev/null ;;
         "CJK fonts") fc-list :lang=zh 2>/dev/null | grep -q . ;;
         OpenGL)     PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libGL\.so\.1' ;;
         venv)       python3 -c 'import venv, ensurepip' 2>/dev/null ;;

@@ -22,7 +22,7 @@ from stream.heartbeat import stages_since, total
 from stream.log import Consumer, open_log
 from stream.messages import AnyMessage, DeadLetter, Health, Reading, decode, utc_now
 from stream.sensor import probe_sensor, run_sensing
-from stream.settings import LogSettings
+from stream.settings import LogSettings, MqttSettings
 from stream.site import Name, Place, Sensor, Site
 from tests.servers.mosquitto import Mosquitto
 
@@ -39,6 +39,7 @@ class Sensing:
         self.log_settings = LogSettings(folder=folder / "log")
         self.site = Site(places=(Place(id="heading", name=Name(en="Heading")),), sensors=sensors)
         self.stop = threading.Event()
+        self.access = MqttSettings()
         self.begun_at = utc_now()
         self._log = open_log(self.log_settings)
         self._consumer: Consumer = self._log.subscribe("test", ["readings", "dead-letters", "health"])
@@ -47,7 +48,10 @@ class Sensing:
 
     def start(self) -> None:
         self.stop.clear()
-        arguments = {"site": self.site, "log_settings": self.log_settings, "database_url": self.url, "run": "run"}
+        arguments = {
+            "site": self.site, "log_settings": self.log_settings, "database_url": self.url, "run": "run",
+            "access": self.access,
+        }  # fmt: skip
         self._thread = threading.Thread(target=run_sensing, args=(self.stop,), kwargs=arguments)
         self._thread.start()
 

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +11,22 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from stream.child import free_port
+from tests.servers.certificates import certificates
 from tests.servers.server import Server, ServerUnavailableError
+
+USER, PASSWORD = "mine", "correct-horse"
 
 
 class Mosquitto(Server):
-    """Mosquitto with anonymous access on the loopback address; what it is told to retain is lost with it."""
+    """Mosquitto with anonymous access on the loopback address; what it is told to retain is lost with it.
+
+    With ``guarded`` it listens on ``tls_port`` as well: TLS, and USER with PASSWORD.
+    """
 
     name = "Mosquitto"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, guarded: bool = False) -> None:
         program = shutil.which("mosquitto", path="/usr/bin:/usr/sbin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin")
         if program is None:
             raise ServerUnavailableError("Mosquitto is not installed (Debian: mosquitto)")
@@ -27,8 +35,24 @@ class Mosquitto(Server):
         self._configuration = self.folder / "mosquitto.conf"
         # Started by root it would take another user, and with that lose the signal that it gets when we die.
         self._configuration.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser {pwd.getpwuid(os.geteuid()).pw_name}\n"
+            "per_listener_settings true\npersistence false\n"
+            f"user {pwd.getpwuid(os.geteuid()).pw_name}\nlistener {self.port} 127.0.0.1\nallow_anonymous true\n"
         )
+        self.tls_port = free_port()
+        if guarded:
+            self._guard()
+
+    def _guard(self) -> None:
+        made, passwords = certificates(), self.folder / "passwords"
+        passwords.touch(mode=0o600)
+        subprocess.run(
+            ["mosquitto_passwd", "-b", str(passwords), USER, PASSWORD], check=True, capture_output=True, timeout=30
+        )
+        with self._configuration.open("a") as file:
+            file.write(
+                f"listener {self.tls_port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
+                f"cafile {made.ca}\ncertfile {made.certificate('server')}\nkeyfile {made.key('server')}\n"
+            )
 
     def command(self) -> Sequence[str]:
         return [self._program, "-c", str(self._configuration)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from stream.child import Child
+from tests.servers.certificates import certificates
 from tests.servers.server import Server, ServerFailedError, ServerUnavailableError
 
 
@@ -24,6 +25,9 @@ def _binaries() -> Path:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise ServerUnavailableError("PostgreSQL's server is not installed (Debian: postgresql)")
+
+
+GUARDED, PASSWORD = "guarded", "correct-horse"
 
 
 class Postgres(Server):
@@ -52,6 +56,29 @@ class Postgres(Server):
             self.remove()
             raise ServerFailedError(f"PostgreSQL's initdb failed: {done.stderr.strip()}")
 
+    def guard(self) -> None:
+        """Before the start: speak TLS as well, and let GUARDED in with PASSWORD over TLS alone."""
+        made = certificates()
+        for path in (made.ca, made.certificate("server"), made.key("server")):
+            copy = Path(shutil.copy(path, self.folder))
+            copy.chmod(0o600)
+            if self.user:
+                shutil.chown(copy, self.user, self.user)
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(
+            f"hostssl all {GUARDED} all scram-sha-256\nhost all {GUARDED} all reject\n" + rules.read_text()
+        )
+
+    def guarded_database(self) -> str:
+        """The URL, without user and password, of a new database that belongs to GUARDED."""
+        url = self.fresh_database()
+        name = url.rpartition("/")[2]
+        self._execute(
+            f"DO $$ BEGIN CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+        self._execute(f"ALTER DATABASE {name} OWNER TO {GUARDED}")
+        return f"postgresql+psycopg://{self.host}:{self.port}/{name}"
+
     def command(self) -> Sequence[str]:
         settings = {
             "listen_addresses": self.host,
@@ -60,6 +87,9 @@ class Postgres(Server):
             "full_page_writes": "off",
             "max_connections": "200",
         }
+        if (self.folder / "server.key").exists():
+            settings |= {"ssl": "on", "ssl_cert_file": str(self.folder / "server.pem")}
+            settings |= {"ssl_key_file": str(self.folder / "server.key"), "ssl_ca_file": str(self.folder / "ca.pem")}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         return [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), *options]
 
