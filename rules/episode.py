@@ -33,7 +33,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 class SensorState(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of one sensor. ``broken`` says since when readings break each limit, by its text and clause.
 
-    ``heard_at`` is the wall clock of the last plausible reading; ``episodes`` holds those going on, by risk type.
+    ``heard_at`` is the wall clock of the last plausible reading, ``same_since`` the capture time of the first of those
+    that were all exactly the last one; ``episodes`` holds those going on, by risk type.
     """
 
     mine: str
@@ -42,6 +43,7 @@ class SensorState(msgspec.Struct, frozen=True, kw_only=True):
     position: str
     heard_at: datetime
     last: Measured | None = None
+    same_since: datetime | None = None
     broken: dict[str, datetime] = {}
     episodes: dict[str, Episode] = {}
 
@@ -115,6 +117,7 @@ def evaluate(
         position=position,
         heard_at=reading.read_at,
         last=_measured(reading, None),
+        same_since=same_since(state, reading),
         broken=broken,
         episodes=episodes,
     )
@@ -134,6 +137,21 @@ def fault(state: SensorState, reason: str, position: str, now: datetime) -> tupl
     )
     events.append(_risk(state, episode, "raised", state.heard_at, now, now, reason=reason))
     return msgspec.structs.replace(state, broken={}, episodes={STALE: episode}), tuple(events)
+
+
+def same_since(state: SensorState | None, reading: Reading) -> datetime:
+    """Since when the sensor has given exactly the value of ``reading``: its own capture time where it gave another."""
+    if state is None or state.same_since is None or state.last is None or state.last.value != reading.value:
+        return reading.captured_at
+    return min(state.same_since, reading.captured_at)
+
+
+def stuck(state: SensorState | None, reading: Reading, seconds: float | None) -> str | None:
+    """Why the sensor is stuck; None where it may measure. A live one never gives the same number for that long."""
+    since = same_since(state, reading)
+    if seconds is None or (reading.captured_at - since).total_seconds() < seconds:
+        return None
+    return f"the sensor is stuck: it has given exactly {reading.value:g} {reading.unit} since {since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def unheard(mine: str, sensor: str, place: str, position: str, since: datetime) -> SensorState:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 import structlog
 from sqlalchemy import Engine
 from sqlmodel import select
@@ -19,6 +20,7 @@ from rules.episode import (
     fault,
     implausible,
     silent_since,
+    stuck,
     unheard,
 )
 from rules.limits import CarriedLimit, applicable
@@ -117,6 +119,11 @@ class LimitsStage:
         """Nothing is kept open."""
 
     def _held(self, known: States, message: Reading, record: Record, now: datetime) -> tuple[Risk, ...]:
+        state = known.get(message.sensor)
+        if state is not None and (why := stuck(state, message, self._stuck.get(message.sensor))):
+            after, risks = fault(state, why, str(record.position), now)
+            known[message.sensor] = msgspec.structs.replace(after, heard_at=message.read_at)
+            return risks
         limits = applicable(self._limits, message.quantity, self._kinds.get(message.place, ""))
         state, risks = evaluate(known.get(message.sensor), message, str(record.position), limits, self._settings, now)
         known[message.sensor] = state
@@ -191,6 +198,7 @@ class LimitsStage:
         self._refreshed = time.monotonic()
         _, site = load_site(self._engine, self._mine)
         self._sensors = site.sensors
+        self._stuck = {sensor.id: sensor.stuck_seconds for sensor in site.sensors}
         self._kinds = {place.id: place.kind for place in site.places}
         counter, now = change_counter(self._engine), utc_now()
         if counter != self._counter or (now - self._limits_until).total_seconds() > 60:

@@ -110,6 +110,7 @@ class Sensor(Section):
     speed: float = Setting(1.0, gt=0)
     loop: bool = False
     silence_seconds: float = Setting(30.0, gt=0)
+    stuck_seconds: float | None = Setting(None, gt=0)
 
     @model_validator(mode="after")
     def _unit_fits(self) -> Self:

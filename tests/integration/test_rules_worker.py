@@ -90,12 +90,12 @@ class Mine:
         self.engine.dispose()
 
 
-def site(silence: float) -> Site:
+def site(silence: float, stuck: float | None = None) -> Site:
     return Site(
         mine="demo",
         places=(Place(id="return", name=Name(en="Return"), kind="return-airway"),),
         sensors=tuple(
-            Sensor(id=s, name=Name(en=s), url="x.csv", place="return", quantity="methane", unit="%", silence_seconds=silence)
+            Sensor(id=s, name=Name(en=s), url="x.csv", place="return", quantity="methane", unit="%", silence_seconds=silence, stuck_seconds=stuck)
             for s in ("gas-1", "gas-2")
         ),
     )  # fmt: skip
@@ -159,6 +159,22 @@ def test_an_absurd_value_is_put_aside_and_the_sensor_becomes_a_risk(mine: Mine):
     letters = [m for m in mine.read("dead-letters") if isinstance(m, DeadLetter)]
     assert len(letters) == 2
     assert "outside what methane can be" in letters[1].reason
+
+
+def test_a_stuck_sensor_is_a_risk_and_what_it_was_saying_is_lost(mine: Mine):
+    store_site(mine.engine, site(600, stuck=60), "test")
+    for second in (0, 30, 60, 90):
+        mine.send(1.2, second)
+    mine.send(0.3, 91)
+    mine.run(mine.drained)
+    risks = [r for r in mine.read("risks") if isinstance(r, Risk)]
+    assert [(r.type, r.state) for r in risks] == [
+        ("methane-high", "raised"),
+        ("methane-high", "lost"),
+        ("sensor-stale", "raised"),
+        ("sensor-stale", "cleared"),
+    ]
+    assert "stuck: it has given exactly 1.2 % since" in risks[2].reason
 
 
 def test_a_limit_edited_while_the_stage_runs_holds_for_the_next_readings(mine: Mine):

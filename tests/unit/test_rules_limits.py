@@ -14,6 +14,7 @@ from rules.episode import (
     fault,
     implausible,
     silent_since,
+    stuck,
     unheard,
 )
 from rules.limits import ACTIONS, PLACE_KINDS, CarriedLimit, Limit, applicable, by_weight, loosened, read_limits
@@ -228,3 +229,19 @@ def test_limits_speak_both_languages():
     assert limit.text("zh") == "采区或工作面回风巷 >= 1 %，持续30秒：停止作业，切断电源，撤出人员"
     assert "for 30 s" in limit.text("en")
     assert all(zh and en for zh, en in PLACE_KINDS.values())
+
+
+def test_a_sensor_that_gives_the_very_same_value_for_too_long_is_stuck():
+    state, events = play([carried(methane(1.0))], [(0, 0.3), (10, 0.4), (20, 0.4), (30, 0.4)])
+    assert events == []
+    assert stuck(state, reading(0.4, 69), 60) is None
+    why = stuck(state, reading(0.4, 70), 60)
+    assert why is not None
+    assert "exactly 0.4 % since" in why
+    assert stuck(state, reading(0.41, 500), 60) is None, "another value: it lives"
+    assert stuck(state, reading(0.4, 500), None) is None, "only where the site says how long"
+    assert stuck(state, reading(0.4, -3600), 60) is None, "a clock that was set back is no sign of it"
+    after, events = fault(state, why, "readings/0/70", NOW)
+    assert [(e.type, e.state) for e in events] == [("sensor-stale", "raised")]
+    _, events = evaluate(after, reading(0.5, 80), "readings/0/80", [carried(methane(1.0))], SETTINGS, NOW)
+    assert [(e.type, e.state) for e in events] == [("sensor-stale", "cleared")]
