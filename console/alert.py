@@ -21,6 +21,7 @@ from console.alert_view import (
 from console.auth import allowed, anybody_logged_in, text_field
 from console.errors import MissingError, RefusedError, StaleError, WrongInputError
 from console.pages import language, render, see_other, wants_page
+from console.related import related_to
 from console.services import services
 from console.similar import similar_to
 from console.translations import text
@@ -87,6 +88,7 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
                 language=language(request),
             ),
             similar=similar_to(session, alert),
+            related=related_to(session, alert),
             events=events,
             lines=timeline(session, ours.mine, alert),
             next_step=next_step(alert, state),

@@ -10,6 +10,7 @@ from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from console.pictures import picture_address
+from console.related import group_size
 from disposal.alert import Alert, AlertRisk
 from disposal.audit import AuditLine
 from disposal.document import EFFECTS, OPEN, Bilingual, Decision, Document, DocumentState
@@ -52,6 +53,7 @@ class Card:
     measures: tuple[Bilingual, ...]
     cited: tuple[Bilingual, ...]
     next_step: NextStep
+    group: int = 1
 
     @property
     def version(self) -> str:
@@ -88,6 +90,7 @@ def card(session: Session, alert: Alert) -> Card:
         measures=content.measures if content else (),
         cited=tuple(citation.label for citation in content.citations) if content else (),
         next_step=next_step(alert, document.state if document else None),
+        group=group_size(session, alert),
     )
 
 

@@ -1,5 +1,6 @@
 """The field's terms as the console shows them: (Chinese, English) for states, decisions, roles, errors and units."""
 
+from disposal.grouping import CAUSES
 from disposal.words import DECISIONS, STATES
 
 TERMS: dict[str, tuple[str, str]] = {
@@ -145,6 +146,15 @@ TERMS: dict[str, tuple[str, str]] = {
     "action.escalated": ("无人确认，升级", "passed on: nobody acknowledged"),
     "action.overdue": ("整改超期", "overdue"),
     "action.unshelved": ("搁置到期", "no longer shelved"),
+    "action.joined": ("传感器与摄像机互相印证，并入并提级", "camera and sensor agree: joined, severity raised"),
+    "action.severity-raised": ("提级：传感器读数上升", "severity raised: a sensor's reading rises"),
+    "action.suppressed": ("已由更大的报警说明，抑制", "suppressed: a larger alert explains it"),
+    "action.unsuppressed": ("解除抑制，回到队列", "no longer suppressed, back in the queue"),
+    "action.chattering": ("发现抖动", "found to chatter"),
+    "action.recurring": ("发现反复发生", "found to recur"),
+    **{f"cause.{code}": (said.zh, said.en) for code, said in CAUSES.items()},
+    "restless.chattering": ("抖动：1分钟内3次以上", "chattering: 3 times or more in a minute"),
+    "restless.recurring": ("反复发生：本班{times}次", "recurring: {times} times this shift"),
     "action.sample": ("抽中复核", "sampled for a person"),
     "actor.composer": ("模板起草", "the composer"),
     "actor.disposal": ("系统", "the system"),
@@ -171,6 +181,7 @@ TERMS: dict[str, tuple[str, str]] = {
     "condition.recurrence": ("本班未反复发生", "Not recurring this shift"),
     "condition.flood": ("无报警洪泛", "No alarm flood"),
     "condition.unshelved": ("未搁置", "Not shelved"),
+    "condition.undisturbed": ("未抑制、未抖动、未提级", "Not suppressed, chattering or raised"),
     "condition.document": ("文件完整", "Document complete"),
     "condition.citations": ("引用条款均有效", "Cited clauses in force"),
     "condition.cap": ("未超每日上限", "Under the daily cap"),

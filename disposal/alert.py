@@ -90,7 +90,13 @@ def transition(state: AlertState, event: AlertEvent, *, latching: bool) -> Alert
 
 
 class Alert(SQLModel, table=True):
-    """One alert: one cause, linked to one or more risks. ``raised_at`` is capture time, ``committed_at`` wall clock."""
+    """One alert: one cause, linked to one or more risks. ``raised_at`` is capture time, ``committed_at`` wall clock.
+
+    ``group_key`` is place and cause; ``suppressed_by`` the alert that explains it (suppressed by design), with the
+    reason beside it, ``explains`` how many this one explains; ``severity_raised``: camera and sensor agree; ``joined``
+    holds the fingerprints of what was joined to it, a line each; ``restless`` is empty, ``chattering`` or
+    ``recurring``, after so many ``raisings``.
+    """
 
     __tablename__ = "alert"
     __table_args__ = (
@@ -98,9 +104,12 @@ class Alert(SQLModel, table=True):
         Index("alert_due", "mine", "closed", "due_at"),
         Index("alert_closed", "mine", "closed", "closed_at"),
         Index("alert_open", "mine", "closed", "committed_at"),
+        Index("alert_queue", "mine", "closed", "priority", "acked", "committed_at", "shelved_until"),
         Index("alert_similar", "mine", "type", "place", "committed_at"),
         Index("alert_source", "mine", "source", "committed_at"),
         Index("alert_committed", "mine", "committed_at"),
+        Index("alert_group", "mine", "closed", "group_key"),
+        Index("alert_suppressed", "mine", "closed", "suppressed_by"),
     )
 
     id: str = Field(primary_key=True, max_length=32)
@@ -129,6 +138,17 @@ class Alert(SQLModel, table=True):
     shelved_until: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     shelved_by: str | None = None
     shelved_reason: str | None = None
+    group_key: str = ""
+    suppressed_by: str | None = Field(default=None, max_length=32)
+    suppressed_zh: str = ""
+    suppressed_en: str = ""
+    explains: int = 0
+    severity_raised: bool = False
+    severity_zh: str = ""
+    severity_en: str = ""
+    joined: str = ""
+    restless: str = ""
+    raisings: int = 1
     closed: bool = False
     closed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     closed_by: str | None = None
@@ -148,6 +168,11 @@ class Alert(SQLModel, table=True):
     def state(self) -> AlertState:
         """The alert's ISA-18.2 state."""
         return Bits(active=self.active, acked=self.acked, latched=self.latched).state
+
+    def call_again(self) -> None:
+        """An alarm that has become graver is announced anew, whoever had acknowledged it before."""
+        self.acked = self.latched = False
+        self.acked_by = self.acked_at = None
 
     def move(self, event: AlertEvent) -> None:
         """Apply an event to the state. Raises StateError where it cannot happen."""

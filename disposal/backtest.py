@@ -196,6 +196,7 @@ def _facts(engine: Engine, alert: Alert, policy: ClosurePolicy, at: datetime, cl
         recurrences=recurrences,
         alerts_lately=lately,
         shelved=shelved,
+        disturbances=("severity",) if alert.severity_raised else (),
         document_faults=document_faults(document) if document else None,
         citations=cited(engine, alert.mine, document, at) if document else (),
         closed_today=closed,

@@ -8,24 +8,34 @@ from sqlmodel import Session, col, select
 
 from disposal.alert import Alert, AlertEvent, AlertRisk, Episode, alert_identity, episode_of, fingerprint
 from disposal.audit import append
+from disposal.grouping import RECURRING_WITHIN, Restless, group_of, restless
+from disposal.joining import find_confirmed, join
 from disposal.settings import DisposalSettings
 from stream.catalogue import RISK_TYPES, RiskType
 from stream.errors import PoisonError
 from stream.messages import Risk, encode
 from stream.site import Site
 
-Effect = Literal["known", "raised", "folded", "returned", "lost", "recurred", "noted"]
+Effect = Literal["known", "raised", "folded", "joined", "returned", "lost", "recurred", "noted"]
 """What an event led to; ``known``: it was there already, ``noted``: kept, and nothing else changed."""
+Link = Literal["fresh", "linked", "folded", "joined"]
+"""How a risk comes to its alert: it opens one, belongs to it already, repeats its cause, or confirms it."""
 _ACTOR = "disposal"
+_RAISINGS = 200
+"""Raisings of an alarm that are looked at, the latest first."""
 
 
 class Taken(NamedTuple):
-    """The alert that an event belongs to, what it led to, and how the alert stood before and after."""
+    """The alert that an event belongs to, what it led to, and how the alert stood before and after.
+
+    ``noticed``: the alarm was found to chatter or to recur with this event.
+    """
 
     alert_id: str
     effect: Effect
     before: dict[str, Any]
     after: dict[str, Any]
+    noticed: Restless | None = None
 
 
 def take_all(
@@ -40,6 +50,9 @@ def take_all(
     for risk, one in zip(risks, taken, strict=True):
         if one.effect not in ("known", "noted"):
             append(session, risk.mine, _ACTOR, one.effect, f"alert/{one.alert_id}", one.before, one.after)
+        if one.noticed is not None:
+            after = {"times": one.noticed.times}
+            append(session, risk.mine, _ACTOR, one.noticed.kind, f"alert/{one.alert_id}", None, after)
     return taken
 
 
@@ -52,7 +65,7 @@ def _take(session: Session, risk: Risk, site: Site | None, settings: DisposalSet
     known = session.get(AlertRisk, (risk.mine, risk.risk_id, risk.sequence))
     if known is not None:
         return Taken(known.alert_id, "known", {}, {})
-    alert, fresh, folded = _alert_for(session, risk, kind, site, settings, now)
+    alert, link = _alert_for(session, risk, kind, site, settings, now)
     event = AlertRisk(
         mine=risk.mine,
         risk_id=risk.risk_id,
@@ -63,25 +76,28 @@ def _take(session: Session, risk: Risk, site: Site | None, settings: DisposalSet
         published_at=risk.published_at,
         content=encode(risk),
     )
-    before = {} if fresh else {"alert": str(alert.state), "episode": alert.episode}
+    before = {} if link == "fresh" else {"alert": str(alert.state), "episode": alert.episode}
     session.add(alert)
     session.flush()
     session.add(event)
     session.flush()
-    effect = _update(session, alert, risk, settings, now, fresh=fresh, folded=folded)
+    effect = _update(session, alert, risk, settings, now, link)
+    noticed = _notice(session, alert, now) if effect in ("raised", "folded", "recurred") else None
     after = {"alert": str(alert.state), "episode": alert.episode, "risk": risk.risk_id, "sequence": risk.sequence}
-    return Taken(alert.id, effect, before, after)
+    if effect == "joined":
+        after |= {"type": alert.type, "priority": alert.priority, "why": alert.severity_en}
+    return Taken(alert.id, effect, before, after, noticed)
 
 
 def _alert_for(
     session: Session, risk: Risk, kind: RiskType, site: Site | None, settings: DisposalSettings, now: datetime
-) -> tuple[Alert, bool, bool]:
-    """The alert of this risk, whether it is new, and whether the risk was folded into it as a repeat just now."""
+) -> tuple[Alert, Link]:
+    """The alert of this risk, and how the risk comes to it."""
     linked = session.exec(
         select(AlertRisk.alert_id).where(AlertRisk.mine == risk.mine, AlertRisk.risk_id == risk.risk_id).limit(1)
     ).first()
     if linked is not None:
-        return _locked(session, linked), False, False
+        return _locked(session, linked), "linked"
     mark = fingerprint(risk)
     open_one = session.exec(
         select(Alert.id)
@@ -90,8 +106,12 @@ def _alert_for(
         .limit(1)
     ).first()
     if open_one is not None:
-        return _locked(session, open_one), False, True
-    return _new(risk, kind, mark, site, settings, now), True, False
+        return _locked(session, open_one), "folded"
+    confirmed = find_confirmed(session, risk, mark, now)
+    if confirmed is not None:
+        alert = _locked(session, confirmed)
+        return alert, "folded" if mark in alert.joined.splitlines() else "joined"
+    return _new(risk, kind, mark, site, settings, now), "fresh"
 
 
 def _locked(session: Session, alert_id: str) -> Alert:
@@ -119,13 +139,14 @@ def _new(risk: Risk, kind: RiskType, mark: str, site: Site | None, settings: Dis
         responsible_zh=place.responsible.zh if place else "",
         responsible_en=place.responsible.en if place else "",
         escalate_at=settings.escalation.due(kind.priority, now),
+        group_key=group_of(risk.place, kind.id, risk.risk_id),
         step="match",
         due_at=now,
     )
 
 
 def _update(
-    session: Session, alert: Alert, risk: Risk, settings: DisposalSettings, now: datetime, *, fresh: bool, folded: bool
+    session: Session, alert: Alert, risk: Risk, settings: DisposalSettings, now: datetime, link: Link
 ) -> Effect:
     """Move the alert to what all its events together say."""
     was = alert.episode
@@ -135,15 +156,17 @@ def _update(
     alert.episode = episode_of(events)
     alert.updated_at = now
     alert.revision += 1
-    alert.folded += folded
+    alert.folded += link == "folded"
     alert.raised_at = min(alert.raised_at, risk.started_at)
     if alert.closed:
         return "noted"
     _move(alert, settings, now)
-    if alert.step == "decide" and (folded or alert.episode != was):
+    if link == "joined":
+        join(session, alert, risk, settings, now)
+    if alert.step == "decide" and (link == "folded" or alert.episode != was):
         alert.due_at = now
     session.add(alert)
-    return _effect(was, alert.episode, fresh=fresh, folded=folded)
+    return _effect(was, alert.episode, link)
 
 
 def _move(alert: Alert, settings: DisposalSettings, now: datetime) -> None:
@@ -157,11 +180,33 @@ def _move(alert: Alert, settings: DisposalSettings, now: datetime) -> None:
         alert.escalated, alert.escalate_at = 0, settings.escalation.due(alert.priority, now)
 
 
-def _effect(was: str, episode: Episode | str, *, fresh: bool, folded: bool) -> Effect:
-    if fresh:
-        return "raised"
-    if folded:
-        return "folded"
+def _notice(session: Session, alert: Alert, now: datetime) -> Restless | None:
+    """Count how often the alarm was raised in this shift; answers what it was found to do with this raising."""
+    times = session.exec(
+        select(AlertRisk.published_at)
+        .join(Alert, col(Alert.id) == col(AlertRisk.alert_id))
+        .where(
+            Alert.mine == alert.mine,
+            Alert.fingerprint == alert.fingerprint,
+            AlertRisk.state == "raised",
+            col(AlertRisk.published_at) >= now - RECURRING_WITHIN,
+        )
+        .order_by(col(AlertRisk.published_at).desc())
+        .limit(_RAISINGS)
+    ).all()
+    found = restless(times, now)
+    was = alert.restless
+    alert.raisings = max(len(times), 1)
+    if found is None or found.kind == was or was == "chattering":
+        return None
+    alert.restless = found.kind
+    return found
+
+
+def _effect(was: str, episode: Episode | str, link: Link) -> Effect:
+    if link != "linked":
+        effects: dict[str, Effect] = {"fresh": "raised", "folded": "folded", "joined": "joined"}
+        return effects[link]
     if episode == was:
         return "noted"
     changes: dict[str, Effect] = {"cleared": "returned", "lost": "lost", "ongoing": "recurred"}

@@ -37,6 +37,7 @@ CONDITIONS: dict[str, Bilingual] = {
     "recurrence": Bilingual("本班未反复出现", "it has not come back too often this shift"),
     "flood": Bilingual("没有告警泛滥", "there is no alarm flood"),
     "unshelved": Bilingual("未被搁置", "it is not shelved"),
+    "undisturbed": Bilingual("未被抑制、未抖动、未提级", "not suppressed, not chattering, not raised in severity"),
     "document": Bilingual("处置单完整", "the document is complete"),
     "citations": Bilingual("引用条款均经检索且现行有效", "every cited clause was retrieved and is in force"),
     "cap": Bilingual("未超过每日上限", "the policy's daily cap is not reached"),
@@ -110,7 +111,8 @@ class ClosureFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that automatic closure is judged by. None means that nobody knows, and what is unknown never closes.
 
     ``camera_trouble`` names what is wrong with the source now, ``recurrences`` counts the risks of this cause within
-    the shift (this one among them), ``alerts_lately`` all alerts of ten minutes, ``closed_today`` those by policy.
+    the shift (this one among them), ``alerts_lately`` all alerts of ten minutes, ``closed_today`` those by policy,
+    ``disturbances`` what about the alert itself asks for a person.
     """
 
     type: str
@@ -127,6 +129,7 @@ class ClosureFacts(msgspec.Struct, frozen=True, kw_only=True):
     document_faults: tuple[str, ...] | None
     citations: tuple[Cited, ...]
     closed_today: int | None
+    disturbances: tuple[str, ...] | None = ()
 
 
 def may_close(policy: ClosurePolicy | None, facts: ClosureFacts) -> Verdict:
@@ -173,6 +176,8 @@ def _surroundings(policy: ClosurePolicy, facts: ClosureFacts) -> Iterator[Reason
     yield _at_most("recurrence", facts.recurrences, policy.per_shift)
     yield _at_most("flood", facts.alerts_lately, policy.flood_alerts)
     yield _reason("unshelved", not facts.shelved, str(facts.shelved))
+    odd = facts.disturbances
+    yield _reason("undisturbed", odd == (), "unknown" if odd is None else ", ".join(odd) or "none")
 
 
 def _paper(policy: ClosurePolicy, facts: ClosureFacts) -> Iterator[Reason]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from disposal.alert import Alert
 from disposal.document import Bilingual, Citation, Fact, StoredMatch
 from disposal.library import Usual, library
 from disposal.template import Template
@@ -111,6 +112,18 @@ def facts_of(
         lines.append(_fact("重复次数", "Repeats", *_same(str(repeats))))
     if note != Bilingual():
         lines.append(Fact(name=Bilingual("本矿说明", "Note of this mine"), value=note))
+    return tuple(lines)
+
+
+def confirmations(alert: Alert, others: Sequence[Risk], site: Site | None) -> tuple[Fact, ...]:
+    """What else was found at the place and joined: each other source with its hazard and readings, and why."""
+    lines = []
+    for risk in others:
+        kind = risk_type(risk.type)
+        lines += [_fact("另一来源的隐患", "Hazard from another source", kind.zh, kind.en), _source(risk, site)]
+        lines += [_measured(m) for m in risk.measured]
+    if alert.severity_raised:
+        lines.append(_fact("提级原因", "Severity raised because", alert.severity_zh, alert.severity_en))
     return tuple(lines)
 
 

@@ -11,7 +11,7 @@ from disposal.checks import passed
 from disposal.document import Document, DocumentContent
 from disposal.known import known_for
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
-from disposal.request import DraftRequest, facts_of
+from disposal.request import DraftRequest, confirmations, facts_of
 from disposal.roster import responsible_for
 from rules.clause import get, in_force, limits_in_force
 from rules.errors import ClauseError
@@ -45,6 +45,24 @@ def telling(events: Sequence[Risk]) -> Risk:
     return next((e for e in reversed(events) if e.state in ("raised", "updated")), events[-1])
 
 
+def telling_of(alert: Alert, events: Sequence[Risk]) -> Risk:
+    """The event that tells most of what the alert is named after, also where another hazard was joined to it."""
+    return telling([e for e in events if e.type == alert.type] or events)
+
+
+def disturbances(alert: Alert) -> tuple[str, ...]:
+    """What about the alert itself asks for a person: suppressed, chattering, raised in severity."""
+    return tuple(
+        name
+        for name, there in (
+            ("suppressed", alert.suppressed_by is not None),
+            ("chattering", alert.restless == "chattering"),
+            ("severity", alert.severity_raised),
+        )
+        if there
+    )
+
+
 def current_site(engine: Engine, mine: str) -> Site | None:
     """The mine's site, or None where none was ever stored."""
     try:
@@ -61,15 +79,19 @@ def draft_request(engine: Engine, alert: Alert, document: Document, language: st
         previous = session.exec(
             select(Document.reason).where(Document.alert_id == alert.id, Document.version == document.version - 1)
         ).first()
-    risk = telling(events)
+    risk = telling_of(alert, events)
+    joined = [telling([e for e in events if e.source == source]) for source in dict.fromkeys(e.source for e in events)]
     known = known_for(engine, alert.mine, alert.type)
     return DraftRequest(
         type=alert.type,
-        facts=facts_of(risk, site, alert.episode, alert.folded, known.note),
+        facts=(
+            *facts_of(risk, site, alert.episode, alert.folded, known.note),
+            *confirmations(alert, [e for e in joined if e.source != risk.source], site),
+        ),
         matches=document.read_matches(),
         responsible=responsible_for(engine, alert.mine, site, alert.place, at),
         remarks=tuple(text for text in (*dict.fromkeys(e.note for e in events), previous) if text),
-        measured=risk.measured,
+        measured=tuple(m for e in (risk, *(e for e in joined if e.source != risk.source)) for m in e.measured),
         at=at,
         language=language,
         usual=known.usual,
@@ -100,6 +122,7 @@ def closure_facts(
         recurrences=recurrences,
         alerts_lately=lately,
         shelved=alert.shelved_until is not None and alert.shelved_until > now,
+        disturbances=disturbances(alert),
         document_faults=document_faults(document),
         citations=cited(engine, alert.mine, document, now),
         closed_today=closed,

@@ -29,7 +29,7 @@ from disposal.policy import PolicyVersion, in_force, may_close
 from disposal.request import stored
 from disposal.sampling import sampled, sampling_share, tally
 from disposal.settings import DisposalSettings
-from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling
+from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling_of
 from rules.matcher import Match
 from stream.database import reading
 from stream.messages import Risk, utc_now
@@ -105,7 +105,7 @@ class Steps:
     def match(self, taken: Claim) -> Result:
         """Find the clauses for an alert and open its document with them."""
         with reading(self._engine) as session:
-            risk = telling(events_of(session, taken.alert.id))
+            risk = telling_of(taken.alert, events_of(session, taken.alert.id))
         return _opened(taken, stored(self._finder().match(risk, utc_now())))
 
     def draft(self, taken: Claim) -> Result:

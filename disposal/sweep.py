@@ -9,6 +9,7 @@ from disposal.alert import Alert
 from disposal.audit import append, canonical
 from disposal.document import Document, DocumentState
 from disposal.notify import post
+from disposal.regroup import regroup
 from disposal.settings import DisposalSettings
 from stream.database import reading, writing
 
@@ -19,6 +20,10 @@ _UNDER_WAY = (DocumentState.APPROVED, DocumentState.ISSUED, DocumentState.RECTIF
 
 def sweep(engine: Engine, mine: str, settings: DisposalSettings, now: datetime) -> int:
     """Do everything that is due at ``now``; answers how many alerts and documents were changed."""
+    return regroup(engine, mine, settings, now) + _by_time(engine, mine, settings, now)
+
+
+def _by_time(engine: Engine, mine: str, settings: DisposalSettings, now: datetime) -> int:
     with reading(engine) as session:
         if not (_unseen(session, mine, now) or _late(session, mine, now) or _unshelving(session, mine, now)):
             return 0
@@ -43,6 +48,7 @@ def _unseen(session: Session, mine: str, now: datetime) -> list[Alert]:
                 col(Alert.closed).is_(False),
                 col(Alert.acked).is_(False),
                 col(Alert.escalate_at) <= now,
+                col(Alert.suppressed_by).is_(None),
                 or_(col(Alert.shelved_until).is_(None), col(Alert.shelved_until) <= now),
             )
             .order_by(col(Alert.escalate_at))

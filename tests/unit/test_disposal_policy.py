@@ -83,6 +83,8 @@ BARS: list[tuple[str, dict[str, Any]]] = [
     ("recurrence", {"recurrences": None}),
     ("flood", {"alerts_lately": POLICY.flood_alerts + 1}),
     ("unshelved", {"shelved": True}),
+    ("undisturbed", {"disturbances": ("chattering",)}),
+    ("undisturbed", {"disturbances": None}),
     ("document", {"document_faults": ("responsible",)}),
     ("document", {"document_faults": None}),
     ("citations", {"citations": ()}),

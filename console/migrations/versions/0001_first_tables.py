@@ -54,6 +54,17 @@ def upgrade() -> None:
     sa.Column('shelved_until', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('shelved_by', sa.String(), nullable=True),
     sa.Column('shelved_reason', sa.String(), nullable=True),
+    sa.Column('group_key', sa.String(), nullable=False),
+    sa.Column('suppressed_by', sa.String(32), nullable=True),
+    sa.Column('suppressed_zh', sa.String(), nullable=False),
+    sa.Column('suppressed_en', sa.String(), nullable=False),
+    sa.Column('explains', sa.Integer(), nullable=False),
+    sa.Column('severity_raised', sa.Boolean(), nullable=False),
+    sa.Column('severity_zh', sa.String(), nullable=False),
+    sa.Column('severity_en', sa.String(), nullable=False),
+    sa.Column('joined', sa.String(), nullable=False),
+    sa.Column('restless', sa.String(), nullable=False),
+    sa.Column('raisings', sa.Integer(), nullable=False),
     sa.Column('closed', sa.Boolean(), nullable=False),
     sa.Column('closed_at', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('closed_by', sa.String(), nullable=True),
@@ -73,10 +84,13 @@ def upgrade() -> None:
     op.create_index('alert_closed', 'alert', ['mine', 'closed', 'closed_at'], unique=False)
     op.create_index('alert_committed', 'alert', ['mine', 'committed_at'], unique=False)
     op.create_index('alert_due', 'alert', ['mine', 'closed', 'due_at'], unique=False)
+    op.create_index('alert_group', 'alert', ['mine', 'closed', 'group_key'], unique=False)
     op.create_index('alert_open', 'alert', ['mine', 'closed', 'committed_at'], unique=False)
     op.create_index('alert_open_fingerprint', 'alert', ['mine', 'fingerprint', 'closed'], unique=False)
+    op.create_index('alert_queue', 'alert', ['mine', 'closed', 'priority', 'acked', 'committed_at', 'shelved_until'], unique=False)
     op.create_index('alert_similar', 'alert', ['mine', 'type', 'place', 'committed_at'], unique=False)
     op.create_index('alert_source', 'alert', ['mine', 'source', 'committed_at'], unique=False)
+    op.create_index('alert_suppressed', 'alert', ['mine', 'closed', 'suppressed_by'], unique=False)
     op.create_index(op.f('ix_alert_mine'), 'alert', ['mine'], unique=False)
     op.create_table('api_token',
     sa.Column('id', sa.String(32), nullable=False),
@@ -196,18 +210,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('mine', 'token', 'key')
     )
     op.create_index(op.f('ix_kept_answer_kept_at'), 'kept_answer', ['kept_at'], unique=False)
-    op.create_table('login_attempt',
-    sa.Column('id', sa.String(32), nullable=False),
-    sa.Column('mine', sa.String(63), nullable=False),
-    sa.Column('name', sa.String(63), nullable=False),
-    sa.Column('address', sa.String(64), nullable=False),
-    sa.Column('attempted_at', stream.database.UtcDateTime(timezone=True), nullable=False),
-    sa.Column('succeeded', sa.Boolean(), nullable=False),
-    sa.PrimaryKeyConstraint('id')
-    )
-    op.create_index(op.f('ix_login_attempt_address'), 'login_attempt', ['address'], unique=False)
-    op.create_index(op.f('ix_login_attempt_attempted_at'), 'login_attempt', ['attempted_at'], unique=False)
-    op.create_index(op.f('ix_login_attempt_mine'), 'login_attempt', ['mine'], unique=False)
     op.create_table('knowledge_version',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -224,6 +226,18 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('mine', 'kind', 'key', 'version')
     )
+    op.create_table('login_attempt',
+    sa.Column('id', sa.String(32), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('name', sa.String(63), nullable=False),
+    sa.Column('address', sa.String(64), nullable=False),
+    sa.Column('attempted_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('succeeded', sa.Boolean(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index(op.f('ix_login_attempt_address'), 'login_attempt', ['address'], unique=False)
+    op.create_index(op.f('ix_login_attempt_attempted_at'), 'login_attempt', ['attempted_at'], unique=False)
+    op.create_index(op.f('ix_login_attempt_mine'), 'login_attempt', ['mine'], unique=False)
     op.create_index(op.f('ix_login_attempt_name'), 'login_attempt', ['name'], unique=False)
     op.create_table('outbox',
     sa.Column('id', sa.String(120), nullable=False),
@@ -443,6 +457,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_login_attempt_attempted_at'), table_name='login_attempt')
     op.drop_index(op.f('ix_login_attempt_address'), table_name='login_attempt')
     op.drop_table('login_attempt')
+    op.drop_table('knowledge_version')
     op.drop_index(op.f('ix_kept_answer_kept_at'), table_name='kept_answer')
     op.drop_table('kept_answer')
     op.drop_index(op.f('ix_duty_mine'), table_name='duty')
@@ -455,17 +470,19 @@ def downgrade() -> None:
     op.drop_table('clause_change')
     op.drop_index(op.f('ix_clause_code'), table_name='clause')
     op.drop_table('clause')
-    op.drop_table('knowledge_version')
     op.drop_table('checkpoint')
     op.drop_index(op.f('ix_audit_line_subject'), table_name='audit_line')
     op.drop_table('audit_line')
     op.drop_index(op.f('ix_api_token_mine'), table_name='api_token')
     op.drop_table('api_token')
     op.drop_index(op.f('ix_alert_mine'), table_name='alert')
+    op.drop_index('alert_suppressed', table_name='alert')
     op.drop_index('alert_source', table_name='alert')
     op.drop_index('alert_similar', table_name='alert')
+    op.drop_index('alert_queue', table_name='alert')
     op.drop_index('alert_open_fingerprint', table_name='alert')
     op.drop_index('alert_open', table_name='alert')
+    op.drop_index('alert_group', table_name='alert')
     op.drop_index('alert_due', table_name='alert')
     op.drop_index('alert_committed', table_name='alert')
     op.drop_index('alert_closed', table_name='alert')
