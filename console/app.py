@@ -50,7 +50,9 @@ from console.events import Announcer
 from console.names import SiteNames
 from console.security import BodyLimit, SecurityHeaders
 from console.server import serve_on
-from console.services import Services
+from console.live_queue import LiveQueue
+from console.services import Services, screen_zone
+from console.painter import Painter
 from console.translations import text
 from console.web_settings import WebSettings, listen
 from rules.settings import RulesSettings
@@ -98,8 +100,9 @@ def create_app(
         evidence=evidence,
         log=log,
         settings=settings,
-        announcer=Announcer(engine, mine),
-        names=SiteNames(engine, mine),
+    names, painter = SiteNames(engine, mine), Painter(screen_zone(settings))
+        announcer=Announcer(engine, mine, LiveQueue(engine, mine, names, painter)),
+        names=names,
         searcher=ClauseSearch(engine, mine, rules or RulesSettings()),
         live=LivePictures(evidence.root, mine),
     )
@@ -108,6 +111,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _no_page)
+        painter=painter,
     app.add_exception_handler(RequestValidationError, _unlike_documented)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000)

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine, func
@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 from starlette.concurrency import run_in_threadpool
 
+from console.live_queue import Change, LiveQueue, News, View, change_event
 from disposal.audit import AuditLine
 from stream.database import reading
 from stream.heartbeat import StageHeartbeat
@@ -27,26 +28,20 @@ SILENT = timedelta(seconds=15)
 _RECHECK = 30.0
 _REPLAY = 500
 """With more lines than this to tell again, a page is better told to load itself anew."""
-_QUEUE = 2000
+_AT_ONCE = 2000
+_QUEUE = 300
 _logger = structlog.get_logger()
 Said = TypeVar("Said")
-
-
-class Change(NamedTuple):
-    """One audit line, as far as a page needs it to know what to load again."""
-
-    sequence: int
-    action: str
-    subject: str
 
 
 class Announcer:
     """Reads the audit once for all browsers and hands each its changes. Belongs to one event loop."""
 
-    def __init__(self, engine: Engine, mine: str) -> None:
+    def __init__(self, engine: Engine, mine: str, queue: LiveQueue) -> None:
         self._engine = engine
         self._mine = mine
-        self._subscribers: set[asyncio.Queue[Change | None]] = set()
+        self._live_queue = queue
+        self._subscribers: set[asyncio.Queue[News | None]] = set()
         self._last = 0
         self._heard = utc_now()
         self._silent: list[str] = []
@@ -59,12 +54,15 @@ class Announcer:
         self._last = await self._patiently(self.newest)
         while True:
             try:
-                changes = await run_in_threadpool(self.read_after, self._last, _QUEUE)
+                changes = await run_in_threadpool(self.read_after, self._last, _AT_ONCE)
                 if loop.time() - looked_at_stages >= PULSE:
                     self._silent = await run_in_threadpool(silent_stages, self._engine, self._mine)
                     looked_at_stages = loop.time()
+                news = await run_in_threadpool(self._live_queue.look, changes)
                 self._heard = utc_now()
-                self._tell(changes)
+                if news is not None:
+                    self._last = max(self._last, news.last)
+                    self._tell(news)
             except SQLAlchemyError as error:
                 _logger.warning("the audit cannot be read", reason=str(error))
                 await asyncio.sleep(1)
@@ -76,25 +74,26 @@ class Announcer:
         for queue in list(self._subscribers):
             _end(queue)
 
-    async def stream(self, after: int, opened: Callable[[], bool]) -> AsyncIterator[str]:
+    async def stream(self, after: int, view: View, opened: Callable[[], bool]) -> AsyncIterator[str]:
         """Server-sent events for one browser: every change behind ``after``, and a pulse at least every 2 s.
+
+        What it missed is told as changes, with the advice to load the page anew; what comes from then on is told with
+        what it means for the ``view``, which is asked and drawn once for all browsers that look the same way.
 
         The pulse stops while the database does not answer: a page must not look alive when it is not. The stream
         ends when ``opened`` says that the session is over.
         """
-        queue: asyncio.Queue[Change | None] = asyncio.Queue(_QUEUE)
+        queue: asyncio.Queue[News | None] = asyncio.Queue(_QUEUE)
         self._subscribers.add(queue)
         checked = asyncio.get_running_loop().time()
         try:
             yield "retry: 1000\n\n" + self._pulse(after)
             backlog = await self._patiently(partial(self.read_after, after, _REPLAY + 1))
-            if len(backlog) > _REPLAY:
-                after = await self._patiently(self.newest)
-                yield f"event: reload\nid: {after}\ndata: {{}}\n\n"
-                backlog = []
-            for missed in backlog:
-                after = missed.sequence
-                yield _event(missed)
+            if backlog:
+                told = backlog if len(backlog) <= _REPLAY else []
+                after = told[-1].sequence if told else await self._patiently(self.newest)
+                missed = "".join(change_event(change, self._heard) for change in told)
+                yield f"{missed}event: reload\nid: {after}\ndata: {{}}\n\n"
             while not self._closed:
                 now = asyncio.get_running_loop().time()
                 if now - checked > _RECHECK:
@@ -103,16 +102,17 @@ class Announcer:
                     checked = now
                 try:
                     async with asyncio.timeout(PULSE):
-                        change = await queue.get()
+                        news = await queue.get()
                 except TimeoutError:
                     if utc_now() - self._heard < timedelta(seconds=2 * PULSE):
                         yield self._pulse(after)
                     continue
-                if change is None:
+                if news is None:
                     return
-                if change.sequence > after:
-                    after = change.sequence
-                    yield _event(change)
+                if not news.changes or news.last > after:
+                    told_text = news.text(view, after)
+                    after = max(after, news.last)
+                    yield told_text
         finally:
             self._subscribers.discard(queue)
 
@@ -147,28 +147,21 @@ class Announcer:
                 _logger.warning("the audit cannot be read", reason=str(error))
                 await asyncio.sleep(1)
 
-    def _tell(self, changes: list[Change]) -> None:
-        for change in changes:
-            self._last = change.sequence
-            for queue in list(self._subscribers):
-                try:
-                    queue.put_nowait(change)
-                except asyncio.QueueFull:
-                    # Too slow to follow: it connects again and is told from where it was.
-                    self._subscribers.discard(queue)
-                    _end(queue)
+    def _tell(self, news: News) -> None:
+        for queue in list(self._subscribers):
+            try:
+                queue.put_nowait(news)
+            except asyncio.QueueFull:
+                # Too slow to follow: it connects again and is told from where it was.
+                self._subscribers.discard(queue)
+                _end(queue)
 
     def _pulse(self, after: int) -> str:
         said = {"now": self._heard.isoformat(), "silent": self._silent}
         return f"event: pulse\nid: {after}\ndata: {json.dumps(said)}\n\n"
 
 
-def _event(change: Change) -> str:
-    said = {"action": change.action, "subject": change.subject, "now": utc_now().isoformat()}
-    return f"event: change\nid: {change.sequence}\ndata: {json.dumps(said)}\n\n"
-
-
-def _end(queue: asyncio.Queue[Change | None]) -> None:
+def _end(queue: asyncio.Queue[News | None]) -> None:
     """Put the end where the stream's reader will find it, whatever else waits there."""
     while queue.full():
         queue.get_nowait()

@@ -11,6 +11,7 @@ from console.clause_search import ClauseSearch
 from console.events import Announcer
 from console.names import SiteNames
 from console.web_settings import WebSettings
+from console.painter import Painter
 from stream.evidence import EvidenceStore
 from stream.live import LivePictures
 from stream.log import Log
@@ -31,14 +32,20 @@ class Services:
     searcher: ClauseSearch
     live: LivePictures
 
+    painter: Painter
     @property
     def zone(self) -> tzinfo:
         """The time zone of the screen."""
-        if self.settings.time_zone:
-            return ZoneInfo(self.settings.time_zone)
-        local = utc_now().astimezone().tzinfo
-        assert local is not None
-        return local
+        return screen_zone(self.settings)
+
+
+def screen_zone(settings: WebSettings) -> tzinfo:
+    """The time zone that is set, else this machine's."""
+    if settings.time_zone:
+        return ZoneInfo(settings.time_zone)
+    local = utc_now().astimezone().tzinfo
+    assert local is not None
+    return local
 
 
 def services(request: Request) -> Services:

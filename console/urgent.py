@@ -22,22 +22,31 @@ class Urgent:
 
 
 def find_urgent(session: Session, mine: str) -> Urgent:
-    """The unacknowledged open alerts of the mine."""
+    """The unacknowledged open alerts of the mine: counted off an index, so that a flood of them costs little."""
     unacked = (col(Alert.mine) == mine, *still_open(), col(Alert.acked).is_(False))
-    red = func.coalesce(func.sum(case((col(Alert.priority) == "critical", 1), else_=0)), 0)
-    count, critical = session.exec(select(func.count(), red).select_from(Alert).where(*unacked)).one()
-    top = session.exec(select(Alert).where(*unacked).order_by(rank(), col(Alert.committed_at)).limit(1)).first()
-    return Urgent(count, critical, top)
+    counts = session.exec(select(Alert.priority, func.count()).where(*unacked).group_by(Alert.priority)).all()
+    by_priority = dict(counts)
+    most = next((priority for priority in (*PRIORITIES, *by_priority) if by_priority.get(priority)), None)
+    top = None
+    if most is not None:
+        these = select(Alert).where(*unacked, Alert.priority == most)
+        top = session.exec(these.order_by(col(Alert.committed_at), col(Alert.id)).limit(1)).first()
+    return Urgent(sum(by_priority.values()), by_priority.get("critical", 0), top)
 
 
 def still_open() -> tuple[ColumnElement[bool], ...]:
-    """Neither closed nor shelved."""
-    return (col(Alert.closed).is_(False), ~shelved())
+    """Neither closed nor shelved, nor suppressed by a larger alert."""
+    return (col(Alert.closed).is_(False), ~shelved(), col(Alert.suppressed_by).is_(None))
 
 
 def shelved() -> ColumnElement[bool]:
     """Shelved, and the time for which it was shelved is not over."""
     return and_(col(Alert.shelved_until).is_not(None), col(Alert.shelved_until) > utc_now())
+
+
+def suppressed() -> ColumnElement[bool]:
+    """Explained by a larger alert (suppressed by design)."""
+    return col(Alert.suppressed_by).is_not(None)
 
 
 def rank() -> ColumnElement[int]:

@@ -104,7 +104,7 @@ class Alert(SQLModel, table=True):
         Index("alert_due", "mine", "closed", "due_at"),
         Index("alert_closed", "mine", "closed", "closed_at"),
         Index("alert_open", "mine", "closed", "committed_at"),
-        Index("alert_queue", "mine", "closed", "priority", "acked", "committed_at", "shelved_until"),
+        Index("alert_queue", "mine", "closed", "priority", "acked", "committed_at", "shelved_until", "suppressed_by"),
         Index("alert_similar", "mine", "type", "place", "committed_at"),
         Index("alert_source", "mine", "source", "committed_at"),
         Index("alert_committed", "mine", "committed_at"),

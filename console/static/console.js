@@ -53,7 +53,8 @@ function connect() {
   source?.close();
   source = new EventSource(lastId ? address.replace(/after=\d+/, `after=${lastId}`) : address);
   source.addEventListener('pulse', (event) => hear(event));
-  source.addEventListener('change', (event) => { hear(event); reload(); });
+  source.addEventListener('change', (event) => { hear(event); changed(JSON.parse(event.data)); });
+  source.addEventListener('queue', (event) => { hear(event); follow(JSON.parse(event.data)); });
   source.addEventListener('reload', (event) => { hear(event); reload(); });
   source.onerror = () => {
     // The browser gives up for good on an answer that is no stream (a proxy's error, a session that is over).
@@ -95,6 +96,107 @@ function listenForSilence() {
   }
 }
 
+// ---- what the server tells of the queue -----------------------------------------------------------------------
+
+// The queue is told its lines; an alert's page is drawn anew when that alert changed, the wall at most once a second.
+function changed(change) {
+  if (page === 'alert' && location.pathname.split('/')[2] === change.subject.split(/[/-]/)[1]) reload();
+  else if (page !== 'queue' && page !== 'alert' && document.body.dataset.liveUrl !== '/urgent') reload();
+}
+
+function follow(said) {
+  followStrip(said.strip);
+  if (page === 'queue') {
+    for (const [tab, count] of Object.entries(said.counts)) for (const place of $$(`[data-count="${tab}"]`)) place.textContent = count;
+    for (const [identity, key, line] of said.lines) followLine(identity, key, line);
+    followEnd();
+    followCard(said.lines.map(([identity]) => identity));
+    mark();
+  }
+  sound();
+}
+
+function parsed(markup) {
+  const holder = document.createElement('template');
+  holder.innerHTML = markup;
+  return holder.content.firstElementChild;
+}
+
+function followStrip(markup) {
+  const fresh = parsed(markup);
+  const old = $('#urgent');
+  if (!old || !fresh) return;
+  if (page === 'queue' || fresh.dataset.top === location.pathname.split('/')[2]) fresh.replaceChildren();
+  const focused = document.activeElement?.id === 'urgent-link';
+  old.replaceWith(fresh);
+  if (focused) $('#urgent-link')?.focus();
+  const count = Number(fresh.dataset.count);
+  document.title = (count ? `(${count}) ` : '') + document.title.replace(/^\(\d+\) /, '');
+}
+
+function followLine(identity, key, line) {
+  const rows = $('#rows');
+  const old = document.getElementById(`r-${identity}`);
+  if (!line) { old?.remove(); return; }
+  const fresh = parsed(line);
+  if (old && old.dataset.key === key) { if (old.dataset.version !== fresh.dataset.version) old.replaceWith(fresh); return; }
+  old?.remove();
+  const most = Number(rows.dataset.most);
+  let low = 0;
+  let high = rows.children.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows.children[middle].dataset.key < key) low = middle + 1; else high = middle;
+  }
+  if (low >= most) return;
+  rows.insertBefore(fresh, rows.children[low] ?? null);
+  if (rows.children.length > most) rows.lastElementChild.remove();
+  if (!old) announceRow(fresh);
+}
+
+let whole = 0;
+
+// Lines behind the last one come up when others go; how many there are is asked for now and then.
+function followEnd() {
+  const most = Number($('#rows').dataset.most);
+  const short = $('#rows').children.length < most;
+  if (($('#behind').textContent || !short) && performance.now() - whole > (short ? 1000 : 10000)) { whole = performance.now(); reload(); }
+}
+
+function followCard(identities) {
+  const first = $('#rows tr')?.id.slice(2) ?? null;
+  const resting = performance.now() - acted >= IDLE;
+  const wish = selected && !resting && document.getElementById(`r-${selected}`) ? selected : first;
+  if (wish === null) { if (selected || !$('#card .empty')) reload(); return; }
+  if (wish !== selected || identities.includes(wish)) loadCard(wish);
+}
+
+let carding = false;
+let cardAgain = null;
+
+async function loadCard(identity) {
+  if (carding) { cardAgain = identity; return; }
+  carding = true;
+  try {
+    const first = $('#rows tr')?.id.slice(2) ?? '';
+    const answer = await fetch(`/card?selected=${identity}&top=${first}`, { headers: { 'X-Requested-With': 'console' } });
+    if (answer.ok) {
+      const card = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('card');
+      if (drawn.get('card') !== card.dataset.version) {
+        const held = $('#card').contains(document.activeElement) ? document.activeElement.closest('[data-open], [data-decide], button')?.textContent : null;
+        $('#card').replaceWith(document.adoptNode(card));
+        drawn.set('card', card.dataset.version);
+        if (held) [...$$('.act', card)].find((act) => act.textContent === held)?.focus();
+        cardChanged(card);
+        mark();
+      }
+    } else if (answer.status === 401) location.href = '/login';
+  } catch { /* the banner says so after 5 s */ }
+  await new Promise((done) => setTimeout(done, 100));
+  carding = false;
+  if (cardAgain) { const next = cardAgain; cardAgain = null; loadCard(next); }
+}
+
 let loading = false;
 let again = false;
 
@@ -108,7 +210,7 @@ async function reload() {
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), 'text/html'));
     else if (answer.status === 401) location.href = '/login';
   } catch { /* the banner says so after 5 s, and the next word from the server loads again */ }
-  await new Promise((done) => setTimeout(done, 100));
+  await new Promise((done) => setTimeout(done, page === 'queue' || page === 'alert' ? 100 : 1000));
   loading = false;
   if (again) { again = false; reload(); }
 }
@@ -175,17 +277,8 @@ async function choose(identity) {
   selected = identity;
   mark();
   document.getElementById(`r-${identity}`)?.scrollIntoView({ block: 'nearest' });
-  const address = new URL(location.href);
-  address.searchParams.set('selected', identity);
-  const answer = await fetch(address, { headers: { 'X-Requested-With': 'console' } });
-  if (answer.ok && selected === identity) {
-    const card = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('card');
-    $('#card').replaceWith(document.adoptNode(card));
-    drawn.set('card', card.dataset.version);
-    cardChanged(card);
-    mark();
-    announce($('.what h2', card)?.textContent ?? '');
-  }
+  await loadCard(identity);
+  if (selected === identity) announce($('#card .what h2')?.textContent ?? '');
 }
 
 function move(step) {

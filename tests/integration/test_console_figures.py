@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from console.app import create_app
 from console.performance import Period
 from console.performance_rows import performance_of, period_of, raised_in, raisings_in, stale_at
-from console.queue import Wanted, count_rows, find_rows
+from console.queue_rows import Wanted, count_rows, find_rows
 from console.web_settings import WebSettings
 from disposal.alert import Alert
 from disposal.decision import decide

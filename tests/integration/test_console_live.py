@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ import pytest
 
 from console import events
 from console.app import serve
+from console.live_queue import LiveQueue
+from console.names import SiteNames
+from console.painter import Painter
 from console.web_settings import WebSettings, check_port
 from disposal.audit import append
 from stream.database import writing
@@ -46,7 +49,8 @@ def running(mine: Mine) -> Iterator[Running]:
 
 
 def newest(mine: Mine) -> int:
-    return events.Announcer(mine.engine, MINE).newest()
+    names = SiteNames(mine.engine, MINE)
+    return events.Announcer(mine.engine, MINE, LiveQueue(mine.engine, MINE, names, Painter(UTC))).newest()
 
 
 @contextmanager

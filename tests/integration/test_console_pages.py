@@ -15,7 +15,7 @@ from console.alert import DECIDERS
 from console.alert_view import next_step, possible
 from console.app import create_app
 from console.errors import PhotoError
-from console.queue import ROWS, Wanted, find_rows
+from console.queue_rows import ROWS, Wanted, find_rows
 from console.raise_hazard import clean_photo
 from disposal.alert import Alert, alert_identity
 from disposal.decision import decide

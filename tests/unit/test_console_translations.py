@@ -6,8 +6,9 @@ import pytest
 
 from console.accounts import ROLES
 from console.alert_view import NextStep
+from console.book_phrases import BOOK_PHRASES
 from console.phrases import PHRASES
-from console.queue import TABS
+from console.queue_rows import TABS
 from console.terms import TERMS
 from console.translations import LANGUAGES, Phrases, text
 from console.work_phrases import WORK_PHRASES
@@ -17,7 +18,7 @@ from stream.catalogue import RISK_TYPES
 from stream.site import UNITS
 
 HERE = Path(__file__).parents[2] / "console"
-ALL = PHRASES | TERMS | WORK_PHRASES
+ALL = BOOK_PHRASES | PHRASES | TERMS | WORK_PHRASES
 TEMPLATES = sorted((HERE / "templates").glob("*.html"))
 _CALL = re.compile(r"""\bt\('([\w.-]+)'(\s*\+)?""")
 _PLACES = re.compile(r"\{(\w+)\}")
@@ -33,7 +34,7 @@ def test_every_phrase_is_there_in_both_languages_with_the_same_places(key: str) 
 
 
 def test_phrases_and_terms_do_not_overlap() -> None:
-    assert len(ALL) == len(PHRASES) + len(TERMS) + len(WORK_PHRASES)
+    assert len(ALL) == len(BOOK_PHRASES) + len(PHRASES) + len(TERMS) + len(WORK_PHRASES)
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda p: p.name)

@@ -87,7 +87,7 @@ def upgrade() -> None:
     op.create_index('alert_group', 'alert', ['mine', 'closed', 'group_key'], unique=False)
     op.create_index('alert_open', 'alert', ['mine', 'closed', 'committed_at'], unique=False)
     op.create_index('alert_open_fingerprint', 'alert', ['mine', 'fingerprint', 'closed'], unique=False)
-    op.create_index('alert_queue', 'alert', ['mine', 'closed', 'priority', 'acked', 'committed_at', 'shelved_until'], unique=False)
+    op.create_index('alert_queue', 'alert', ['mine', 'closed', 'priority', 'acked', 'committed_at', 'shelved_until', 'suppressed_by'], unique=False)
     op.create_index('alert_similar', 'alert', ['mine', 'type', 'place', 'committed_at'], unique=False)
     op.create_index('alert_source', 'alert', ['mine', 'source', 'committed_at'], unique=False)
     op.create_index('alert_suppressed', 'alert', ['mine', 'closed', 'suppressed_by'], unique=False)

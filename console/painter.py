@@ -1,0 +1,51 @@
+"""Lines of the queue and the strip of the most urgent alert, drawn once for everybody who reads that language."""
+
+from datetime import tzinfo
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from console.figures import Figures
+from console.names import Names
+from console.queue_rows import Row, Tab
+from console.translations import Phrases
+from console.urgent import Urgent
+from stream.messages import utc_now
+
+_KEPT = 5000
+_AGE = "\x00"
+
+
+class Painter:
+    """Draws with the pages' own templates. A line is kept until it would look different; only its age is filled in."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        folder = Path(__file__).parent / "templates"
+        self._templates = Environment(
+            loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        self._drawn: dict[tuple[str, ...], str] = {}
+
+    def line(self, row: Row, tab: Tab, language: str, names: Names) -> str:
+        """One alert as a line of the table."""
+        alert = row.alert
+        figures = Figures(language, self._zone)
+        today = utc_now().astimezone(self._zone)
+        called = (names.type(alert.type), names.place(alert.place), names.source(alert.source))
+        mark = (alert.id, row.version, tab, language, *called, f"{today:%Y-%m-%d %z}")
+        found = self._drawn.get(mark)
+        if found is None:
+            if len(self._drawn) >= _KEPT:
+                self._drawn.clear()
+            template = self._templates.get_template("queue_row.html")
+            found = template.render(
+                row=row, tab=tab, names=names, figures=figures, t=Phrases(language), language=language, age_here=_AGE
+            ).strip()
+            self._drawn[mark] = found
+        return found.replace(_AGE, figures.age(alert.committed_at), 1)
+
+    def strip(self, urgent: Urgent, language: str, names: Names) -> str:
+        """What every page says of the most urgent alert."""
+        template = self._templates.get_template("strip.html")
+        return template.render(urgent=urgent, names=names, t=Phrases(language)).strip()
