@@ -21,6 +21,7 @@ from console import (
     alert,
     api,
     api_document,
+    cameras_page,
     clauses,
     documents,
     duty_page,
@@ -38,6 +39,7 @@ from console import (
 )
 from console.auth import UPLOAD_PATH
 from console.clause_search import ClauseSearch
+from console.camera_test import Trials
 from console.errors import (
     MissingError,
     NotLoggedInError,
@@ -48,11 +50,11 @@ from console.errors import (
 )
 from console.events import Announcer
 from console.names import SiteNames
-from console.security import BodyLimit, SecurityHeaders
-from console.server import serve_on
 from console.live_queue import LiveQueue
-from console.services import Services, screen_zone
+from console.security import BodyLimit, SecurityHeaders
 from console.painter import Painter
+from console.server import serve_on
+from console.services import Services, screen_zone
 from console.translations import text
 from console.web_settings import WebSettings, listen
 from rules.settings import RulesSettings
@@ -75,6 +77,7 @@ _PAGES = (
     wall,
     performance_page,
     pictures,
+    cameras_page,
     health,
     api,
     api_document,
@@ -92,26 +95,29 @@ def create_app(
     settings: WebSettings,
     rules: RulesSettings | None = None,
 ) -> FastAPI:
-    """The console on opened stores. ``rules`` says how clauses are searched."""
+    """The console on opened stores. ``rules`` says how clauses are searched, ``detectors`` what a camera may ask for."""
+    detectors: tuple[str, ...] = ("ppe",),
     app = FastAPI(title="Minewatch", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = Services(
         engine=engine,
+    names, painter = SiteNames(engine, mine), Painter(screen_zone(settings))
         mine=mine,
         evidence=evidence,
         log=log,
         settings=settings,
-    names, painter = SiteNames(engine, mine), Painter(screen_zone(settings))
         announcer=Announcer(engine, mine, LiveQueue(engine, mine, names, painter)),
         names=names,
         searcher=ClauseSearch(engine, mine, rules or RulesSettings()),
         live=LivePictures(evidence.root, mine),
     )
     for page in _PAGES:
+        painter=painter,
+        trials=Trials(),
+        detectors=detectors,
         app.router.routes.extend(page.router.routes)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _no_page)
-        painter=painter,
     app.add_exception_handler(RequestValidationError, _unlike_documented)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
@@ -131,8 +137,9 @@ def serve(
     rules_settings: RulesSettings | None = None,
 ) -> None:
     """Serve the console until ``stop`` is set. Raises ConfigurationError where the port cannot be had."""
+    detectors: tuple[str, ...] = ("ppe",),
     with listen(settings) as listener:
-        app = create_app(engine, mine, evidence, log, settings, rules_settings)
+        app = create_app(engine, mine, evidence, log, settings, rules_settings, detectors)
         serve_on(app, listener, stop, Heartbeat(engine, mine, "console"))
 
 

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from console import cli_clauses, cli_evidence, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
 from console.demo import SAMPLES, demo_installation
 from console.doctor import check_endpoint
-from console.installation import Installation, is_known, open_installation
+from console.installation import FILE, Installation, is_known, open_installation, site_in_force
 from console.logs import set_up
 from console.operation import Operation, Plan, wanted
 from console.options import DATA, Config, Data, Json, Seconds, err, show, stoppable
@@ -80,16 +80,22 @@ def run(
     config: Config = None,
     only: Annotated[str | None, typer.Option("--only", help=f"Stages, parted by commas: {', '.join(STAGES)}.")] = None,
     seconds: Seconds = None,
+    take_site: Annotated[
+        bool, typer.Option("--take-site", help="Take places, cameras, sensors and zones from the file again.")
+    ] = False,
     as_json: Json = False,
     data: Data = DATA,
 ) -> None:
-    """Run a mine as its configuration says."""
+    """Run a mine as its configuration says; once its site was edited at the console, as that says."""
     if config is None:
         raise ConfigurationError(
             f"There is no configuration: name one with --config, for instance a copy of {SAMPLES / 'minewatch.toml'}."
         )
     settings = load(config, context.obj, data)
     site = settings.site()
+    known = open_installation(settings, data, "site") if is_known(data) else None
+    if known is not None:
+        site = _in_force(known, site, take=take_site)
     stages = wanted(_stages(only), headless=False, site=site)
     if "console" in stages:
         check_port(settings.console)
@@ -157,6 +163,19 @@ def main() -> None:
     except typer.Abort:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_force(installation: Installation, site: Site, *, take: bool) -> Site:
+    """The site as the tables have it; says so where the file holds another one."""
+    if take:
+        store_site(installation.engine, site, FILE)
+    found, left_out = site_in_force(installation, site)
+    if left_out:
+        sys.stderr.write(
+            "minewatch: The site was edited at the console, and the configuration holds another one: "
+            "the console's is in force. Start once with --take-site to take the file's instead.\n"
+        )
+    return found
 
 
 def _stages(only: str | None) -> tuple[str, ...] | None:

@@ -13,9 +13,12 @@ from console.settings import Settings
 from stream.database import open_database
 from stream.errors import ConfigurationError
 from stream.evidence import EvidenceStore, open_evidence
+from stream.site import Site, adopt_site, load_site
 
 Kind = Literal["site", "demo", "watch"]
 MARKER = "installation.json"
+FILE = "minewatch.toml"
+"""Who is named as the author of a site that came from the configuration."""
 _FORMAT = 1
 
 
@@ -39,6 +42,16 @@ def open_installation(settings: Settings, data: Path, kind: Kind) -> Installatio
     engine = open_database(settings.database.url)
     schema.prepare(engine)
     return Installation(settings, data, engine, open_evidence(settings.evidence.url))
+
+
+def site_in_force(installation: Installation, site: Site) -> tuple[Site, bool]:
+    """The mine's site as its tables have it, and whether the file holds another that was not taken in.
+
+    The first start takes ``site`` from the file, and a later one what has changed in it; once somebody has edited the
+    site at the console, it is the tables that say what the mine has.
+    """
+    left_out = adopt_site(installation.engine, site, FILE)
+    return load_site(installation.engine, site.mine)[1], left_out
 
 
 def kind_of(data: Path) -> Kind:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import Engine
 
 from console.installation import Installation
-from console.stages import READS, SOURCES, STAGES
+from console.stages import READS, SOURCES, STAGES, capture
 from console.supervisor import Supervisor
 from disposal.summary import summary
 from stream.heartbeat import stages_since, total
@@ -89,7 +90,10 @@ class Operation:
                 self._begin(name)
 
     def _begin(self, name: str) -> None:
-        self._supervisor.start(name, STAGES[name], self._installation.settings, self._site)
+        main = STAGES[name]
+        if name == "capture" and self._plan.until_drained:
+            main = partial(capture, follow=False)  # a run that ends with its sources waits for no further camera
+        self._supervisor.start(name, main, self._installation.settings, self._site)
 
     def _await_ready(self, stop: threading.Event, names: set[str]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -130,6 +134,6 @@ def wanted(only: Sequence[str] | None, *, headless: bool, site: Site) -> tuple[s
     if only:
         return tuple(only)
     idle = {"sensing"} if not site.sensors else set()
-    idle |= {"capture"} if not site.cameras else set()
+    idle |= {"capture"} if headless and not site.cameras else set()  # at the console the first camera can be added
     idle |= {"console"} if headless else set()
     return tuple(name for name in STAGES if name not in idle)

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 from sqlalchemy import Engine
 
+from console.camera_test import Trials
 from console.clause_search import ClauseSearch
 from console.events import Announcer
 from console.names import SiteNames
-from console.web_settings import WebSettings
 from console.painter import Painter
+from console.web_settings import WebSettings
 from stream.evidence import EvidenceStore
 from stream.live import LivePictures
 from stream.log import Log
@@ -31,8 +32,10 @@ class Services:
     names: SiteNames
     searcher: ClauseSearch
     live: LivePictures
-
     painter: Painter
+    trials: Trials
+    detectors: tuple[str, ...]
+
     @property
     def zone(self) -> tzinfo:
         """The time zone of the screen."""

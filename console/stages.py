@@ -18,8 +18,8 @@ READS: dict[str, Topic] = {"vision": "frames", "limits": "readings", "disposal":
 """What the other stages read, in the order of the data; each stage's consumer group has the stage's name."""
 
 
-def capture(stop: threading.Event, settings: Settings, site: Site) -> None:
-    """Read the cameras."""
+def capture(stop: threading.Event, settings: Settings, site: Site, *, follow: bool = True) -> None:
+    """Read the cameras; with ``follow`` also those that the site gains while it runs."""
     from stream.capture import run_capture_stage
 
     run_capture_stage(
@@ -29,6 +29,7 @@ def capture(stop: threading.Event, settings: Settings, site: Site) -> None:
         log_settings=settings.log,
         database_url=settings.database.url,
         settings=settings.capture,
+        follow=follow,
     )
 
 
@@ -89,6 +90,7 @@ def console(stop: threading.Event, settings: Settings, site: Site) -> None:
         log=open_log(settings.log),
         settings=settings.console,
         rules_settings=settings.rules,
+        detectors=tuple(sorted(settings.vision.detectors)),
     )
 
 

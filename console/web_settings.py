@@ -68,6 +68,11 @@ class WebSettings(Section):
         description="The largest photo that may be sent in, in bytes.",
     )
 
+    local_cameras: bool = Field(
+        False,
+        title="Cameras of this machine",
+        description="Whether a camera that is added at the console may stand at this machine's own addresses.",
+    )
     monitoring_token: SecretStr = Field(
         SecretStr(""),
         title="Monitoring token",

@@ -87,4 +87,100 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
     "action.draw-zones": ("画区域", "drew zones"),
     "action.add-camera": ("添加摄像机", "added a camera"),
     "action.remove-camera": ("移除摄像机", "removed a camera"),
+    "cameras": ("摄像机", "Cameras"),
+    "cameras.camera": ("摄像机", "Camera"),
+    "cameras.address": ("地址", "Address"),
+    "cameras.detectors": ("检测内容", "Detectors"),
+    "cameras.health": ("状态", "Health"),
+    "cameras.zones": ("{count}个区域", "{count} zones"),
+    "cameras.test": ("测试", "Test"),
+    "cameras.try": ("测试这台摄像机", "Test this camera"),
+    "cameras.remove": ("移除", "Remove"),
+    "cameras.remove-sure": (
+        "摄像机及其{zones}个区域将从现场配置中移除，此处不再有人看。历史记录保留。",
+        "The camera and its {zones} zones leave the site: nothing is watched there any more. What it has seen stays.",
+    ),
+    "cameras.new": ("添加摄像机", "Add a camera"),
+    "cameras.intro": (
+        "先测试，看到画面后再添加。用户名和密码不会再显示，也不写入日志。",
+        "Test it first, and add it when you see its picture. User name and password are never shown again, nor logged.",
+    ),
+    "cameras.user": ("摄像机用户名（没有可不填）", "The camera's user name (if any)"),
+    "cameras.name-zh": ("中文名称", "Name in Chinese"),
+    "cameras.name-en": ("英文名称", "Name in English"),
+    "cameras.id": ("编号（小写字母、数字、连字符）", "Id (lower-case letters, digits, hyphens)"),
+    "cameras.picture": ("测试画面", "Picture of the test"),
+    "cameras.works": ("画面正常。", "The picture is there."),
+    "cameras.add": ("添加到现场", "Add it to the site"),
+    "cameras.add-anyway": ("没有画面也添加", "Add it without a picture"),
+    "cameras.add-camera": (
+        "已添加，几秒内开始采集。请画上区域。",
+        "Added; its pictures are taken in within seconds. Draw its zones next.",
+    ),
+    "cameras.remove-camera": ("已移除。", "Removed."),
+    "camera-fault.address": ("{name}不是摄像机地址。{detail}", "{name} is no address of a camera. {detail}"),
+    "camera-fault.unreachable": (
+        "{name}连接不上（{detail}）。请检查地址、摄像机供电和网络。",
+        "{name} cannot be reached ({detail}). Check the address, the camera's power and the network.",
+    ),
+    "camera-fault.credentials": (
+        "{name}拒绝了用户名和密码。请核对后重试。{detail}",
+        "{name} refuses the user name and password. Check them and try again. {detail}",
+    ),
+    "camera-fault.no-stream": (
+        "{name}回答没有这个码流。请检查主机后面的路径。{detail}",
+        "{name} answers that it has no such stream. Check the path behind the host. {detail}",
+    ),
+    "camera-fault.page": (
+        "{name}是网页，不是视频。请填码流地址。{detail}",
+        "{name} is a page and no video. Take the address of the camera's stream. {detail}",
+    ),
+    "camera-fault.mute": (
+        "{name}接受连接但不说话。请检查端口。{detail}",
+        "{name} takes the connection and says nothing. Check the port. {detail}",
+    ),
+    "camera-fault.no-video": (
+        "{name}有回答，但不是能读的视频。请检查路径和编码。{detail}",
+        "{name} answers, but with nothing that can be read as video. Check the path and the codec. {detail}",
+    ),
+    "camera-fault.file": (
+        "{name}打不开，或里面没有能读的画面。{detail}",
+        "{name} does not open, or holds no picture that can be read. {detail}",
+    ),
+    "camera-fault.late": (
+        "{name}在40秒内没有给出画面。请检查摄像机和网络。{detail}",
+        "{name} gave no picture within 40 s. Check the camera and the network. {detail}",
+    ),
+    "camera-fault.broken": (
+        "{name}的画面使读取程序中断，不能使用。{detail}",
+        "What {name} gives ends the reader: it cannot be used. {detail}",
+    ),
+    "error.camera-address": (
+        "这不是网络摄像机的地址。写法如：rtsp://10.0.3.17:554/stream1",
+        "That is no address of a network camera. Write it like rtsp://10.0.3.17:554/stream1",
+    ),
+    "error.camera-scheme": (
+        "在此只能添加网络摄像机：地址以rtsp://、rtsps://、http://或https://开头。文件和设备请写入配置文件。",
+        "Only network cameras can be added here: rtsp://, rtsps://, http:// or https://. Files and devices go into the configuration.",
+    ),
+    "error.camera-unknown": ("找不到主机{host}。请检查地址。", "There is no host {host}. Check the address."),
+    "error.camera-host": (
+        "主机{host}的地址上不会有摄像机（链路本地、组播或云平台元数据地址），没有连接。",
+        "Host {host} stands where no camera is (a link-local, multicast or metadata address); nothing was connected.",
+    ),
+    "error.camera-local": (
+        "主机{host}就是本机，没有连接。确有摄像机在本机时，请设置console.local_cameras。",
+        "Host {host} is this machine itself; nothing was connected. If a camera is on it, set console.local_cameras.",
+    ),
+    "error.camera-id": (
+        "编号只能有小写字母、数字和连字符。",
+        "The id has lower-case letters, digits and hyphens only.",
+    ),
+    "error.camera-taken": ("编号{camera}已被使用。", "The id {camera} is taken."),
+    "error.camera-name": ("请填写摄像机名称。", "Give the camera a name."),
+    "error.camera-detectors": ("请至少选择一项检测内容。", "Choose at least one detector."),
+    "error.camera-busy": (
+        "正在进行其他摄像机测试，请稍后再试。",
+        "Other cameras are being tested. Try again in a moment.",
+    ),
 }

@@ -22,6 +22,7 @@ from stream import offline
 from stream.camera import OPEN_SECONDS, is_live
 from stream.camera_process import Ended, Failed, Job, Opened, Signs, run_camera, unpack
 from stream.checkpoint import load_checkpoint, save_checkpoints
+from stream.crew import Crew, SiteFollower
 from stream.database import open_database
 from stream.errors import LogError, SourceError
 from stream.heartbeat import Heartbeat
@@ -67,9 +68,11 @@ def run_capture_stage(
     database_url: str,
     settings: CaptureSettings,
     run: str | None = None,
+    follow: bool = False,
 ) -> None:
     """Capture all cameras until ``stop`` is set or every one of them has ended.
 
+    ``follow``: take up cameras that the site's tables gain, let go of those they lose, and go on without any.
     ``run`` names this run of the house: a stage that is started again within it reads files on where they had come
     to, in another run they begin anew. By default it is the life of the process that started this one.
     """
@@ -77,19 +80,17 @@ def run_capture_stage(
     log = open_log(log_settings)
     heartbeat = Heartbeat(engine, mine, "capture")
     run = parent_life() if run is None else run
-    keepers = [CameraKeeper(mine, c, log, log_settings, settings, engine, heartbeat, run) for c in cameras]
+    crew = Crew(lambda c: CameraKeeper(mine, c, log, log_settings, settings, engine, heartbeat, run), cameras)
+    site = SiteFollower(engine, mine) if follow else None
     try:
         heartbeat.ready()
-        while not stop.wait(_TICK) and not all(keeper.ended for keeper in keepers):
-            for keeper in keepers:
-                keeper.tick()
+        while not stop.wait(_TICK) and not (site is None and crew.ended):
+            if site is not None and (fresh := site.fresh()) is not None:
+                crew.follow(fresh.cameras)
+            crew.tick()
             heartbeat.beat()
     finally:
-        deadline = time.monotonic() + _DRAIN
-        for keeper in keepers:
-            keeper.ask_to_stop()
-        for keeper in keepers:
-            keeper.stop(deadline)
+        crew.stop(time.monotonic() + _DRAIN)
         heartbeat.close()
         log.close()
         engine.dispose()
@@ -181,6 +182,14 @@ class CameraKeeper:
             self._listen()
             self._count()
             self._save(math.inf)
+
+    def retire(self) -> None:
+        """The site has this camera no more: nobody can say how what it saw went on, nor its own silence."""
+        silence, self._memory.silence = self._memory.silence, None
+        with contextlib.suppress(LogError, SQLAlchemyError):
+            self._end_frames(offline.RETIRED)
+            if silence is not None:
+                offline.publish_lost(self._log, self._mine, self._camera, silence)
 
     def _listen(self) -> None:
         while self._words is not None and self._words.poll():
@@ -283,14 +292,8 @@ class CameraKeeper:
         self._counted = 0 if self._live else self._memory.sequence
         self._refused = self._lost = 0
         self._started_at = None
-        job = Job(
-            self._mine,
-            self._camera,
-            self._log_settings,
-            self._settings,
-            self._memory.opened_at,
-            self._memory.sequence,
-        )
+        memory = self._memory
+        job = Job(self._mine, self._camera, self._log_settings, self._settings, memory.opened_at, memory.sequence)
         self._process = self._context.Process(
             target=run_camera, args=(job, self._signs, theirs), name=f"camera {self._camera.id}", daemon=True
         )

@@ -10,7 +10,7 @@ from stream.messages import Absence, Risk, encode, risk_identity, utc_now
 from stream.site import Camera
 
 RISK_TYPE = "camera-offline"
-
+RETIRED = "The camera was taken off the site."
 
 CLEAR_SECONDS = 3.0
 """Pictures must come for this long before a camera counts as back."""
@@ -78,12 +78,17 @@ def publish_cleared(log: Log, mine: str, camera: Camera, episode: Episode, secon
     _publish(log, mine, camera, episode, "cleared", utc_now(), absence)
 
 
+def publish_lost(log: Log, mine: str, camera: Camera, episode: Episode) -> None:
+    """Say that nobody can tell any more whether the camera is offline, because it is none of the site's now."""
+    _publish(log, mine, camera, episode, "lost", utc_now(), None)
+
+
 def _publish(
     log: Log,
     mine: str,
     camera: Camera,
     episode: Episode,
-    state: Literal["raised", "cleared"],
+    state: Literal["raised", "cleared", "lost"],
     observed_at: datetime,
     absence: Absence | None,
 ) -> None:
@@ -103,6 +108,6 @@ def _publish(
         read_at=observed_at,
         published_at=utc_now(),
         absence=absence,
-        reason=episode.reason if absence is None else absence.reason,
+        reason=RETIRED if state == "lost" else episode.reason if absence is None else absence.reason,
     )
     log.append("risks", f"{mine}/{camera.id}", encode(risk))

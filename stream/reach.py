@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from stream.site import safe_url
@@ -11,20 +12,36 @@ _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _PATIENCE = 5.0
 
 
+Fault = Literal["address", "unreachable", "credentials", "no-stream", "page", "mute", "no-video"]
+_SAID: dict[Fault, str] = {
+    "address": "{name} is no address of a camera. Write rtsp://host:port/path.",
+    "unreachable": "{name} cannot be reached: {detail}. Check the address, the camera's power and the network.",
+    "credentials": "{name} refuses the user name and password. Check them in the camera's url.",
+    "no-stream": "{name} answers that it has no such stream. Check the path behind the host.",
+    "page": "{name} is a page and no video. Take the address of the camera's stream, not of its web page.",
+    "mute": "{name} takes the connection and says nothing. Check the port and that the camera serves video there.",
+    "no-video": "{name} answers, but with nothing that can be read as video. Check the path and the codec.",
+}
+
+
 def why_not(url: str) -> str:
     """One sentence for a person about a URL that FFmpeg could not open."""
-    name = safe_url(url)
+    fault, detail = fault_of(url)
+    return _SAID[fault].format(name=safe_url(url), detail=detail)
+
+
+def fault_of(url: str) -> tuple[Fault, str]:
+    """What is wrong with a URL that FFmpeg could not open, and the system's own words where it cannot be reached."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme.lower()]
     except (ValueError, KeyError):
-        return f"{name} is no address of a camera. Write rtsp://host:port/path."
+        return "address", ""
     try:
         head = _ask(parts, port)
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        return f"{name} cannot be reached: {reason}. Check the address, the camera's power and the network."
-    return _told(name, head)
+        return "unreachable", error.strerror or str(error) or type(error).__name__
+    return _judged(head), ""
 
 
 def _ask(parts: SplitResult, port: int) -> str:
@@ -46,15 +63,13 @@ def _ask(parts: SplitResult, port: int) -> str:
     return ""
 
 
-def _told(name: str, head: str) -> str:
+def _judged(head: str) -> Fault:
     words = head.split(maxsplit=2)
     code = words[1] if len(words) > 1 else ""
     if code in {"401", "403"}:
-        return f"{name} refuses the user name and password. Check them in the camera's url."
+        return "credentials"
     if code == "404":
-        return f"{name} answers that it has no such stream. Check the path behind the host."
+        return "no-stream"
     if "content-type: text/html" in head:
-        return f"{name} is a page and no video. Take the address of the camera's stream, not of its web page."
-    if not head:
-        return f"{name} takes the connection and says nothing. Check the port and that the camera serves video there."
-    return f"{name} answers, but with nothing that can be read as video. Check the path and the codec."
+        return "page"
+    return "no-video" if head else "mute"

@@ -63,10 +63,11 @@ class SiteWatch:
 
 
 def _changed(before: Mapping[str, CameraView], after: Mapping[str, CameraView]) -> dict[str, frozenset[str]]:
-    """The zones that were redrawn or taken away, by camera; cameras whose zones stayed are left out."""
+    """The zones that were redrawn or taken away, by camera, also of each camera that is gone; others are left out."""
     changed = {}
     for camera, view in before.items():
         now = {zone.zone for zone in after[camera].zones} if camera in after else set()
-        if gone := {zone.zone for zone in view.zones} - now:
+        gone = {zone.zone for zone in view.zones} - now
+        if gone or camera not in after:
             changed[camera] = frozenset(zone.id for zone in gone)
     return changed

@@ -222,10 +222,12 @@ class VisionStage:
             return
         for position, camera, state in self._memory.all():
             zones = changed.get(camera, frozenset())
-            gone = tuple(e for e in state.episodes if e.zone in zones)
             if camera not in changed:
                 continue
-            events = end_all(gone, state.captured_at, state.read_at, "The zone was redrawn or taken away.")
+            removed = camera not in self._site.views
+            gone = tuple(e for e in state.episodes if removed or e.zone in zones)
+            why = "The camera was taken off the site." if removed else "The zone was redrawn or taken away."
+            events = end_all(gone, state.captured_at, state.read_at, why)
             self._publisher.add([self._publisher.prepare(event, before[camera]) for event in events])
             kept = tuple(e for e in state.episodes if e not in gone)
             after = msgspec.structs.replace(state, episodes=kept, picture=PictureState())

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 
 from stream.database import open_database
 from stream.errors import ConfigurationError
-from stream.site import Camera, Name, Place, Sensor, Site, Zone, load_site, safe_url, store_site
+from stream.site import Camera, Name, Place, Sensor, Site, Zone, adopt_site, load_site, safe_url, store_site
 
 shares = st.floats(0, 1)
 PLACE = Place(id="heading", name=Name(zh="掘进面", en="Heading"))
@@ -139,4 +139,24 @@ def test_revisions_are_added_and_never_changed(tmp_path: Path) -> None:
     assert load_site(engine, "mine") == (3, first)
     assert second.zones_of("belt") == (zone(SQUARE),)
     assert (second.sensor("ch4"), second.camera("belt"), second.place("heading")) == (SENSOR, CAMERA, PLACE)
+    engine.dispose()
+
+
+def test_the_file_is_the_first_revision_and_the_tables_own_the_site_from_the_first_edit_on(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'site.db'}")
+    SQLModel.metadata.create_all(engine)
+    file = Site(mine="mine", places=(PLACE,), cameras=(CAMERA,))
+    assert not adopt_site(engine, file, "file")
+    assert load_site(engine, "mine") == (1, file)
+    grown = file.model_copy(update={"sensors": (SENSOR,)})
+    assert not adopt_site(engine, grown, "file"), "while nobody has edited the site, a changed file is taken in"
+    assert load_site(engine, "mine") == (2, grown)
+    edited = grown.model_copy(update={"zones": (zone(SQUARE),)})
+    store_site(engine, edited, "officer")
+    assert not adopt_site(engine, grown, "file")
+    assert load_site(engine, "mine") == (3, edited), "the same file again changes nothing"
+    assert adopt_site(engine, file, "file"), "what the file holds besides is said"
+    assert load_site(engine, "mine") == (3, edited)
+    assert store_site(engine, file, "file") == 4
+    assert not adopt_site(engine, file, "file")
     engine.dispose()
