@@ -38,7 +38,6 @@ from console import (
     zones_page,
 )
 from console.auth import UPLOAD_PATH
-from console.clause_search import ClauseSearch
 from console.camera_test import Trials
 from console.errors import (
     MissingError,
@@ -77,6 +76,7 @@ _PAGES = (
     wall,
     performance_page,
     pictures,
+    cameras_page,
     cameras_page,
     health,
     api,

@@ -19,7 +19,7 @@ from rules.knowledge import Texts, current
 
 KIND = "synonyms"
 """The kind of knowledge that a mine's own concepts are, and its changes to those that ship."""
-FIELDS = ("zh", "en", "implies", "outside")
+FIELDS = ("names_zh", "names_en", "implies", "outside")
 _FILE = Path(__file__).with_name("synonyms.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -144,7 +144,7 @@ def concept_of(identity: str, texts: Texts) -> Concept:
     """
     if not _NAME.fullmatch(identity):
         raise KnowledgeError(f"{identity!r} cannot name a concept: write small letters, digits and hyphens.")
-    zh, en = (tuple(dict.fromkeys(filter(None, map(str.strip, texts.get(f, "").splitlines())))) for f in ("zh", "en"))
+    zh, en = (tuple(dict.fromkeys(filter(None, map(str.strip, texts.get(f, "").splitlines())))) for f in FIELDS[:2])
     if short := [n for n in (*zh, *en) if len(n) < (2 if n.isascii() else 1)]:
         raise KnowledgeError(f"{short[0]!r} is too short for a word that is searched for.")
     implies = tuple(dict.fromkeys(filter(None, re.split(r"[\s,，、]+", texts.get("implies", "")))))
@@ -154,8 +154,8 @@ def concept_of(identity: str, texts: Texts) -> Concept:
 def texts_of(concept: Concept) -> dict[str, str]:
     """The concept as a person edits it; ``concept_of`` reads it back."""
     return {
-        "zh": "\n".join(concept.zh),
-        "en": "\n".join(concept.en),
+        "names_zh": "\n".join(concept.zh),
+        "names_en": "\n".join(concept.en),
         "implies": ", ".join(concept.implies),
         "outside": "1" * concept.outside,
     }

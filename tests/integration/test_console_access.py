@@ -54,7 +54,15 @@ def routes(app: FastAPI) -> list[APIRoute]:
 
 def filled(route: APIRoute) -> str:
     """The route's address with parts that name nothing."""
-    parts = {"alert_id": "0" * 32, "identity": "no-code:1", "name": "x.jpg", "risk_id": "0" * 32, "camera": "no-such"}
+    parts = {
+        "kind": "nothing",
+        "key": "nothing",
+        "alert_id": "0" * 32,
+        "identity": "no-code:1",
+        "name": "x.jpg",
+        "risk_id": "0" * 32,
+        "camera": "no-such",
+    }
     return route.path.format(**parts)
 
 

@@ -114,7 +114,7 @@ def test_a_synonym_is_found_within_a_second_of_its_publication_and_no_longer_aft
     matcher = Matcher(engine, MINE, MatcherSettings(model="none"))
     assert matcher.search("扭秧歌") == []
     shipped = synonyms.shipped_texts()["belt-deviation"]
-    put(engine, "synonyms", "belt-deviation", shipped | {"zh": shipped["zh"] + "\n扭秧歌"})
+    put(engine, "synonyms", "belt-deviation", shipped | {"names_zh": shipped["names_zh"] + "\n扭秧歌"})
     begun = time.monotonic()
     assert [m.number for m in matcher.search("扭秧歌")][:1] == ["1"]
     assert time.monotonic() - begun < 1
@@ -130,7 +130,7 @@ def test_a_name_that_a_clause_itself_uses_is_counted_anew(engine: Engine) -> Non
     publish(engine, version, "publisher")
     matcher = Matcher(engine, MINE, MatcherSettings(model="none"))
     assert matcher.search("head drive") == []
-    put(engine, "synonyms", "face-drive", {"zh": "溜子头", "en": "head drive"})
+    put(engine, "synonyms", "face-drive", {"names_zh": "溜子头", "names_en": "head drive"})
     assert [m.number for m in matcher.search("head drive", "zh")] == ["1"]
 
 
@@ -144,9 +144,9 @@ def test_a_name_that_a_clause_itself_uses_is_counted_anew(engine: Engine) -> Non
         ("measures", "no-helmet", {"deadline_hours": "1", "measures_zh": "一\n二", "measures_en": "one"}, "2 lines in"),
         ("notes", "no-helmet", {"note_en": "x" * 1001}, "at most 1000"),
         ("template", "document", {"title_zh": "单", "title_en": "{hazard}"}, "has to name the hazard"),
-        ("synonyms", "../x", {"zh": "词"}, "cannot name a concept"),
-        ("synonyms", "one", {"en": "a"}, "too short"),
-        ("synonyms", "one", {"en": "word", "implies": "unheard-of"}, "no other concept"),
+        ("synonyms", "../x", {"names_zh": "词"}, "cannot name a concept"),
+        ("synonyms", "one", {"names_en": "a"}, "too short"),
+        ("synonyms", "one", {"names_en": "word", "implies": "unheard-of"}, "no other concept"),
     ],
 )
 def test_what_cannot_be_is_refused_in_prose_and_nothing_is_kept(
