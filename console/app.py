@@ -26,6 +26,7 @@ from console import (
     documents,
     duty_page,
     health,
+    knowledge_page,
     live,
     login,
     pages,
@@ -39,6 +40,7 @@ from console import (
 )
 from console.auth import UPLOAD_PATH
 from console.camera_test import Trials
+from console.clause_search import ClauseSearch
 from console.errors import (
     MissingError,
     NotLoggedInError,
@@ -48,10 +50,10 @@ from console.errors import (
     WrongInputError,
 )
 from console.events import Announcer
-from console.names import SiteNames
 from console.live_queue import LiveQueue
-from console.security import BodyLimit, SecurityHeaders
+from console.names import SiteNames
 from console.painter import Painter
+from console.security import BodyLimit, SecurityHeaders
 from console.server import serve_on
 from console.services import Services, screen_zone
 from console.translations import text
@@ -73,11 +75,11 @@ _PAGES = (
     duty_page,
     raise_hazard,
     clauses,
+    knowledge_page,
     wall,
+    cameras_page,
     performance_page,
     pictures,
-    cameras_page,
-    cameras_page,
     health,
     api,
     api_document,
@@ -94,13 +96,13 @@ def create_app(
     log: Log,
     settings: WebSettings,
     rules: RulesSettings | None = None,
+    detectors: tuple[str, ...] = ("ppe",),
 ) -> FastAPI:
     """The console on opened stores. ``rules`` says how clauses are searched, ``detectors`` what a camera may ask for."""
-    detectors: tuple[str, ...] = ("ppe",),
     app = FastAPI(title="Minewatch", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    names, painter = SiteNames(engine, mine), Painter(screen_zone(settings))
     app.state.services = Services(
         engine=engine,
-    names, painter = SiteNames(engine, mine), Painter(screen_zone(settings))
         mine=mine,
         evidence=evidence,
         log=log,
@@ -109,11 +111,11 @@ def create_app(
         names=names,
         searcher=ClauseSearch(engine, mine, rules or RulesSettings()),
         live=LivePictures(evidence.root, mine),
-    )
-    for page in _PAGES:
         painter=painter,
         trials=Trials(),
         detectors=detectors,
+    )
+    for page in _PAGES:
         app.router.routes.extend(page.router.routes)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RefusedError, _refused)
@@ -135,9 +137,9 @@ def serve(
     log: Log,
     settings: WebSettings,
     rules_settings: RulesSettings | None = None,
+    detectors: tuple[str, ...] = ("ppe",),
 ) -> None:
     """Serve the console until ``stop`` is set. Raises ConfigurationError where the port cannot be had."""
-    detectors: tuple[str, ...] = ("ppe",),
     with listen(settings) as listener:
         app = create_app(engine, mine, evidence, log, settings, rules_settings, detectors)
         serve_on(app, listener, stop, Heartbeat(engine, mine, "console"))
