@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 BENCHES: Mapping[str, str] = {
+    "console": "console.bench_console",
     "draft": "disposal.bench_draft",
     "policy": "disposal.bench_policy",
     "rules": "rules.bench",
@@ -13,6 +14,8 @@ BENCHES: Mapping[str, str] = {
     "vision": "vision.bench",
 }
 """Name -> the module whose ``measure(material, *, short)`` answers the figures; loaded when it is asked for."""
+PICTURES: Mapping[str, str] = {"vision": "vision.bench_figure"}
+"""Name -> the module whose ``draw(figures, file)`` makes a picture of them."""
 SAMPLES = Path(__file__).parents[1] / "samples"
 
 
@@ -21,3 +24,8 @@ def measure(name: str, *, material: Path | None, short: bool) -> dict[str, Any]:
     folder = material or SAMPLES
     run: Callable[..., Mapping[str, Any]] = import_module(BENCHES[name]).measure
     return {"benchmark": name, "short": short, "material": str(folder), **run(folder, short=short)}
+
+
+def draw(name: str, figures: Mapping[str, Any], file: Path) -> None:
+    """Write the picture of a benchmark's figures. Raises KeyError for a benchmark without one."""
+    import_module(PICTURES[name]).draw(figures, file)
