@@ -146,6 +146,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "action.escalated": ("无人确认，升级", "passed on: nobody acknowledged"),
     "action.overdue": ("整改超期", "overdue"),
     "action.unshelved": ("搁置到期", "no longer shelved"),
+    "action.call-out": ("已向外部调用（已过滤）", "called out, filtered"),
+    "action.call-out-refused": ("私密内容未外传", "kept on the site: private"),
     "action.joined": ("传感器与摄像机互相印证，并入并提级", "camera and sensor agree: joined, severity raised"),
     "action.severity-raised": ("提级：传感器读数上升", "severity raised: a sensor's reading rises"),
     "action.suppressed": ("已由更大的报警说明，抑制", "suppressed: a larger alert explains it"),

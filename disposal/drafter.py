@@ -9,9 +9,10 @@ import structlog
 
 from disposal import composer
 from disposal.answer import content_from, read_answer
+from disposal.callout import Guard
 from disposal.checks import check, passed, repair
 from disposal.document import Check, DocumentContent
-from disposal.errors import DraftError
+from disposal.errors import DraftError, StaysOnSiteError
 from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
 from disposal.settings import DrafterSettings
@@ -98,7 +99,8 @@ class Drafter:
         try:
             text = backend.answer(request, prompt, left)
         except DraftError as error:
-            self._fell_through(backend, str(error), rests=True)
+            # A private request says nothing about the backend: the next one may be for it.
+            self._fell_through(backend, str(error), rests=not isinstance(error, StaysOnSiteError))
             return None
         self._count("drafts_asked")
         try:
@@ -134,8 +136,10 @@ class Drafter:
                 self._resting[backend.name] = time.monotonic() + self._settings.rest_seconds
 
 
-def open_drafter(settings: DrafterSettings, count: Callable[[str], None]) -> Drafter:
+def open_drafter(settings: DrafterSettings, count: Callable[[str], None], guard: Guard | None = None) -> Drafter:
     """The drafter that the settings describe; backends that are not configured are left out.
+
+    ``guard``: what every call out goes through; without one it is masked, but not written down.
 
     Raises ConfigurationError where a local model's folder holds no model.
     """
@@ -146,7 +150,7 @@ def open_drafter(settings: DrafterSettings, count: Callable[[str], None]) -> Dra
         if name == "openai" and settings.endpoint.url:
             from disposal.endpoint import EndpointBackend
 
-            backends.append(EndpointBackend(settings.endpoint))
+            backends.append(EndpointBackend(settings.endpoint, guard))
         if name == "transformers" and settings.local.folder is not None:
             from disposal.causal import CausalBackend
 

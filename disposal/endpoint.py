@@ -8,6 +8,7 @@ import httpx2
 import openai
 
 from disposal.answer import schema
+from disposal.callout import Destination, Guard, Unlogged, is_off_site
 from disposal.errors import DraftError
 from disposal.prompt import Prompt
 from disposal.request import DraftRequest
@@ -20,14 +21,24 @@ LONGEST_ANSWER = 1024 * 1024
 class EndpointBackend:
     """One model behind one endpoint. It is asked once: no retries, no redirects, no proxies from the environment."""
 
-    def __init__(self, settings: EndpointSettings) -> None:
+    def __init__(self, settings: EndpointSettings, guard: Guard | None = None) -> None:
+        """``guard``: the filter that everything goes through before it is sent."""
         self._settings = settings
+        self._guard = guard or Unlogged()
         self.name = f"openai:{settings.model}"
+        self._to = Destination("draft", self.name, is_off_site(settings.url, settings.where))
 
     def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
-        """The model's text. Raises DraftError where the endpoint fails, redirects, or takes longer than ``seconds``."""
+        """The model's text. Raises DraftError where the endpoint fails, redirects, or takes longer than ``seconds``.
+
+        StaysOnSiteError, which is one, where the request is private and the endpoint off the site.
+        """
+        cleared = self._guard.clear(
+            self._to, prompt.text, subject=request.subject, private=request.private, names=request.people
+        )
         try:
-            return asyncio.run(asyncio.wait_for(self._ask(schema(request), prompt), seconds))
+            asked = self._ask(schema(request), prompt._replace(text=cleared.text))
+            return cleared.restore(asyncio.run(asyncio.wait_for(asked, seconds)))
         except TimeoutError as error:
             raise DraftError(f"The endpoint of {self.name} gave no answer within {seconds:.1f} s.") from error
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:

@@ -55,6 +55,10 @@ class DraftError(MinewatchError):
     """A backend gave no usable draft; the next one in the order is asked."""
 
 
+class StaysOnSiteError(DraftError):
+    """What is private, or cannot be masked, would have left the site."""
+
+
 class RosterError(MinewatchError):
     """The duty roster cannot be changed like that."""
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import structlog
@@ -12,13 +14,18 @@ from sqlalchemy import Column, Engine, Index, Text, or_
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from disposal.audit import append, canonical
+from disposal.callout import CallOuts, Destination, is_off_site
 from disposal.document import Document, DocumentState
-from disposal.settings import NotifySettings
+from disposal.errors import StaysOnSiteError
+from disposal.settings import NotifySettings, PrivacySettings
+from disposal.situation import events_of, is_private, reporters
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import utc_now
 
 SIGNATURE = "X-Minewatch-Signature"
 """The header with ``sha256=`` and the HMAC of the body under the shared secret, in hex."""
+STAYS = "kept on the site: private"
+"""The outcome of a message that is done without having left, because it is private and the webhook off the site."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
 _BATCH = 50
 _logger = structlog.get_logger()
@@ -61,13 +68,22 @@ class Postman:
     """Delivers what the outbox holds, oldest first, at least once; the receiver knows a repeat by its ``id``."""
 
     def __init__(
-        self, engine: Engine, mine: str, settings: NotifySettings, owner: str, count: Callable[[str], None]
+        self,
+        engine: Engine,
+        mine: str,
+        settings: NotifySettings,
+        owner: str,
+        count: Callable[[str], None],
+        privacy: PrivacySettings | None = None,
     ) -> None:
         self._engine = engine
         self._mine = mine
         self._settings = settings
         self._owner = owner
         self._count = count
+        self._privacy = privacy or PrivacySettings()
+        self._guard = CallOuts(engine, mine)
+        self._to = Destination("webhook", _host(settings.url), is_off_site(settings.url, settings.where))
 
     def deliver_next(self) -> bool:
         """Deliver the message that is due longest; answers whether there was one."""
@@ -124,7 +140,11 @@ class Postman:
     def _deliver(self, message: Outbox) -> str:
         """Deliver it; answers why that failed, or nothing."""
         said = {"id": message.id, "mine": message.mine, "kind": message.kind, "subject": message.subject}
-        body = canonical(said | {"created_at": message.created_at.isoformat(), "body": message.body}).encode()
+        try:
+            told = self._cleared(message)
+        except StaysOnSiteError:
+            return STAYS
+        body = canonical(said | {"created_at": message.created_at.isoformat(), "body": told}).encode()
         headers = {"Content-Type": "application/json"}
         if secret := self._settings.secret.get_secret_value():
             headers[SIGNATURE] = sign(secret, body)
@@ -135,6 +155,26 @@ class Postman:
             return type(error).__name__
         return "" if 200 <= status < 300 else f"status {status}"
 
+    def _cleared(self, message: Outbox) -> str:
+        """The body as it may leave. Raises StaysOnSiteError for a private one that would leave the site."""
+        identity = message.subject.partition("/")[2].partition("-")[0]
+        with reading(self._engine) as session:
+            events = events_of(session, identity)
+        private = is_private(events, self._privacy)
+        try:
+            data = json.loads(message.body)
+        except ValueError:
+            data = message.body
+        texts: list[str] = []
+        shape = _leaves(data, texts)
+        cleared = self._guard.clear_all(
+            self._to, texts, subject=message.subject, private=private, names=reporters(events)
+        )
+        if not self._to.off_site:
+            return message.body
+        back = shape([one.text for one in cleared])
+        return back if isinstance(data, str) else canonical(back)
+
     def _settle(self, message: Outbox, failure: str) -> None:
         now = utc_now()
         with writing(self._engine) as session:
@@ -143,8 +183,8 @@ class Postman:
                 return
             row.lease_owner = row.lease_until = None
             row.attempts += 1
-            if not failure:
-                row.done_at, row.outcome = now, "delivered"
+            if failure in ("", STAYS):
+                row.done_at, row.outcome = now, failure or "delivered"
                 _issue(session, [row], now)
             elif row.attempts >= self._settings.attempts:
                 row.done_at, row.outcome = now, f"given up: {failure}"
@@ -153,7 +193,26 @@ class Postman:
                 row.due_at = now + timedelta(seconds=min(_FIRST_PAUSE * 2 ** (row.attempts - 1), _LONGEST_PAUSE))
                 row.outcome = failure
             session.add(row)
-        self._count("deliveries_failed" if failure else "deliveries")
+        self._count("deliveries_failed" if failure not in ("", STAYS) else "deliveries")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or "none"
+
+
+def _leaves(data: Any, texts: list[str]) -> Callable[[list[str]], Any]:
+    """Collect the texts in it, and answer what puts others in their places."""
+    if isinstance(data, str):
+        texts.append(data)
+        place = len(texts) - 1
+        return lambda put: put[place]
+    if isinstance(data, dict):
+        parts = {key: _leaves(value, texts) for key, value in data.items()}
+        return lambda put: {key: part(put) for key, part in parts.items()}
+    if isinstance(data, list):
+        items = [_leaves(value, texts) for value in data]
+        return lambda put: [item(put) for item in items]
+    return lambda _: data
 
 
 def _issue(session: Session, rows: Sequence[Outbox], now: datetime) -> None:

@@ -34,7 +34,8 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``remarks`` are a person's words (a report, the reason of a return): data, never an instruction. ``at`` is the
     time of drafting, from which the deadline counts. ``usual`` and ``template`` are what the mine knows and how its
-    documents look; what ships, where the mine has nothing of its own.
+    documents look; what ships, where the mine has nothing of its own. ``subject`` names the alert in the audit; what is
+    ``private`` stays on the site; ``people`` are those whom the request names beside the roster.
     """
 
     type: str
@@ -45,6 +46,9 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     measured: tuple[Measured, ...]
     at: datetime
     language: str = "zh"
+    subject: str = "draft"
+    private: bool = False
+    people: tuple[str, ...] = ()
     usual: Usual | None = None
     template: Template = Template()
 

@@ -9,7 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from stream.settings import Section
 
-BackendName = Literal["openai", "transformers", "composer"]
+_WHERE = "on-site or off-site; auto: on the site where its address is localhost or of a private network, else off it. What leaves the site is masked, and private things never do."
+BackendName = Literal["openai", "transformers", "clerk", "composer"]
 
 
 class EndpointSettings(Section):
@@ -18,6 +19,7 @@ class EndpointSettings(Section):
     url: str = Field("", title="Endpoint", description="Base URL, for instance http://host:8000/v1; empty: none.")
     model: str = Field("", title="Model", description="The model's name at that endpoint.")
     key: SecretStr = Field(SecretStr(""), title="Key", description="API key, where the endpoint asks for one.")
+    where: Literal["auto", "on-site", "off-site"] = Field("auto", title="Where it stands", description=_WHERE)
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -88,6 +90,7 @@ class NotifySettings(Section):
 
     url: str = Field("", title="Webhook", description="http(s) URL that gets every message; empty: only the log file.")
     secret: SecretStr = Field(SecretStr(""), title="Secret", description="Signs each message (HMAC-SHA256).")
+    where: Literal["auto", "on-site", "off-site"] = Field("auto", title="Where it stands", description=_WHERE)
     seconds: float = Field(5.0, gt=0, le=60, title="Time-out", description="Seconds for one delivery.")
     attempts: int = Field(
         8, ge=1, le=50, title="Attempts", description="Deliveries tried before a message is given up."
@@ -98,6 +101,22 @@ class NotifySettings(Section):
         if self.url and (urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname):
             raise ValueError("url is no http:// or https:// address")
         return self
+
+
+class PrivacySettings(Section):
+    """What is private: nothing of it leaves the site, whatever stands in the order of drafts or at the webhook."""
+
+    places: tuple[str, ...] = Field((), title="Places", description="Ids of places whose alerts are private.")
+    sources: tuple[str, ...] = Field((), title="Sources", description="Ids of cameras and sensors that are private.")
+    types: tuple[str, ...] = Field((), title="Risk types", description="Risk types whose alerts are private.")
+    reports: bool = Field(
+        True, title="Reports", description="What people report by hand is private, with its text and photo."
+    )
+
+    def covers(self, place: str, source: str, source_kind: str, kind: str) -> bool:
+        """Whether an alert of that place, source and type is private."""
+        by_hand = self.reports and source_kind == "person"
+        return by_hand or place in self.places or source in self.sources or kind in self.types
 
 
 class AuditSettings(Section):
@@ -144,6 +163,7 @@ class DisposalSettings(Section):
     escalation: EscalationSettings = EscalationSettings()
     notify: NotifySettings = NotifySettings()
     audit: AuditSettings = AuditSettings()
+    privacy: PrivacySettings = PrivacySettings()
     retention: RetentionSettings = RetentionSettings()
     lease_seconds: float = Field(
         60.0,

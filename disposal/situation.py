@@ -13,6 +13,7 @@ from disposal.known import known_for
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
 from disposal.request import DraftRequest, confirmations, facts_of
 from disposal.roster import responsible_for
+from disposal.settings import PrivacySettings
 from rules.clause import get, in_force, limits_in_force
 from rules.errors import ClauseError
 from rules.limits import applicable
@@ -45,6 +46,16 @@ def telling(events: Sequence[Risk]) -> Risk:
     return next((e for e in reversed(events) if e.state in ("raised", "updated")), events[-1])
 
 
+def is_private(events: Sequence[Risk], privacy: PrivacySettings | None) -> bool:
+    """Whether any risk behind the alert is private; without settings all of them are."""
+    return privacy is None or any(privacy.covers(e.place, e.source, e.source_kind, e.type) for e in events)
+
+
+def reporters(events: Sequence[Risk]) -> tuple[str, ...]:
+    """Who has reported it by hand."""
+    return tuple(dict.fromkeys(e.source.removeprefix("person:") for e in events if e.source_kind == "person"))
+
+
 def telling_of(alert: Alert, events: Sequence[Risk]) -> Risk:
     """The event that tells most of what the alert is named after, also where another hazard was joined to it."""
     return telling([e for e in events if e.type == alert.type] or events)
@@ -71,7 +82,14 @@ def current_site(engine: Engine, mine: str) -> Site | None:
         return None
 
 
-def draft_request(engine: Engine, alert: Alert, document: Document, language: str, at: datetime) -> DraftRequest:
+def draft_request(
+    engine: Engine,
+    alert: Alert,
+    document: Document,
+    language: str,
+    at: datetime,
+    privacy: PrivacySettings | None = None,
+) -> DraftRequest:
     """Everything that the document may be drafted from."""
     site = current_site(engine, alert.mine)
     with reading(engine) as session:
@@ -94,6 +112,9 @@ def draft_request(engine: Engine, alert: Alert, document: Document, language: st
         measured=tuple(m for e in (risk, *(e for e in joined if e.source != risk.source)) for m in e.measured),
         at=at,
         language=language,
+        subject=f"alert/{alert.id}",
+        private=is_private(events, privacy),
+        people=reporters(events),
         usual=known.usual,
         template=known.template,
     )

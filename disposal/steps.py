@@ -111,7 +111,8 @@ class Steps:
     def draft(self, taken: Claim) -> Result:
         """Have the document written."""
         document = self._document(taken.alert)
-        request = draft_request(self._engine, taken.alert, document, self._settings.drafter.language, utc_now())
+        language, privacy = self._settings.drafter.language, self._settings.privacy
+        request = draft_request(self._engine, taken.alert, document, language, utc_now(), privacy)
         draft = self._drafter.draft(request)
 
         def apply(session: Session, alert: Alert) -> Line:

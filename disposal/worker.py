@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from disposal import retention
 from disposal.audit import export_head
+from disposal.callout import CallOuts
 from disposal.drafter import open_drafter
 from disposal.errors import AuditError
 from disposal.intake import take_all
@@ -99,9 +100,9 @@ class DueLoops:
         stop: threading.Event,
     ) -> None:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        drafter = open_drafter(settings.drafter, _counting(heartbeat))
+        drafter = open_drafter(settings.drafter, _counting(heartbeat), CallOuts(engine, mine))
         steps = Steps(engine, mine, finder, drafter, settings, heartbeat.count)
-        postman = Postman(engine, mine, settings.notify, owner, heartbeat.count)
+        postman = Postman(engine, mine, settings.notify, owner, heartbeat.count, settings.privacy)
         self._sweep = Sometimes(1.0, lambda: sweep(engine, mine, settings, utc_now()))
         self._heads = Sometimes(settings.audit.seconds, lambda: _export(engine, mine, settings))
         self.loops = (

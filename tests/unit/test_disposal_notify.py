@@ -115,7 +115,7 @@ def test_a_document_goes_out_signed_and_is_issued_then(engine: Engine, receiver:
     assert (said["id"], said["mine"], json.loads(said["body"])) == ("document/a1-1", MINE, {"say": "甲"})
     assert (state(engine), outbox(engine).outcome) == ("ISSUED", "delivered")
     with reading(engine) as session:
-        assert [line.action for line in session.exec(select(AuditLine)).all()] == ["issued"]
+        assert [line.action for line in session.exec(select(AuditLine)).all()] == ["call-out", "issued"]
 
 
 def test_without_a_webhook_a_message_goes_to_the_log_and_is_done(engine: Engine) -> None:
