@@ -93,7 +93,7 @@ def run(
         )
     settings = load(config, context.obj, data)
     site = settings.site()
-    known = open_installation(settings, data, "site") if is_known(data) else None
+    known = open_installation(settings, data, "site", _say) if is_known(data) else None
     if known is not None:
         site = _in_force(known, site, take=take_site)
     stages = wanted(_stages(only), headless=False, site=site)
@@ -102,7 +102,7 @@ def run(
     if "disposal" in stages:
         _check_model(settings, data)
     bad = _check_sources(site, stages, settings)
-    installation = known or open_installation(settings, data, "site")
+    installation = known or open_installation(settings, data, "site", _say)
     if known is None:
         site = _in_force(installation, site, take=False)
     if "console" in stages:
@@ -176,6 +176,10 @@ def _in_force(installation: Installation, site: Site, *, take: bool) -> Site:
             "the console's is in force. Start once with --take-site to take the file's instead.\n"
         )
     return found
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"minewatch: {line}\n")
 
 
 def _stages(only: str | None) -> tuple[str, ...] | None:

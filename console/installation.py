@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,15 +33,21 @@ class Installation:
     evidence: EvidenceStore
 
 
-def open_installation(settings: Settings, data: Path, kind: Kind) -> Installation:
+def open_installation(
+    settings: Settings, data: Path, kind: Kind, patient: Callable[[str], None] | None = None
+) -> Installation:
     """Claim the data folder for ``kind``, open its database and bring an empty one to this release's schema.
 
     Raises ConfigurationError where the folder cannot be written or belongs to an installation of another kind, and
-    DatabaseError where the database is not of this release.
+    DatabaseError where the database is not of this release. One that is older is waited for where ``patient`` is there
+    to be told so.
     """
     claim(data, kind)
     engine = open_database(settings.database.url)
-    schema.prepare(engine)
+    if patient is None:
+        schema.prepare(engine)
+    else:
+        schema.wait_for(engine, patient)
     return Installation(settings, data, engine, open_evidence(settings.evidence.url))
 
 

@@ -1,21 +1,27 @@
 """Brings the database to this release's schema, and refuses to work on any other."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
 
 from stream.database import writing
-from stream.errors import DatabaseError
+from stream.errors import DatabaseError, OlderSchemaError
+
+_ONE_AT_A_TIME = 0x6D696E65  # the number of the lock that migrations take on PostgreSQL, any would do
+_LOOK_AGAIN = 1.0
 
 
 def prepare(engine: Engine) -> None:
     """Make the tables in an empty database; check that those of any other are of this release.
 
-    Raises DatabaseError where the schema is older (it says how to upgrade) or unknown to this release.
+    Raises OlderSchemaError where the schema is older (it says how to upgrade), and DatabaseError where it is unknown
+    to this release.
     """
     current = _current(engine)
     if current == _head():
@@ -25,7 +31,7 @@ def prepare(engine: Engine) -> None:
         upgrade(engine)
         return
     if current is None or current in _known():
-        raise DatabaseError(
+        raise OlderSchemaError(
             f"The database {where} is of an older version of Minewatch. Make a copy of it, then run 'minewatch database upgrade'."
         )
     raise DatabaseError(
@@ -33,9 +39,31 @@ def prepare(engine: Engine) -> None:
     )
 
 
+def wait_for(engine: Engine, say: Callable[[str], None]) -> None:
+    """``prepare``, and where the database is older, say so once and wait until somebody has upgraded it.
+
+    So a stage of the next release can be started while those of the last one still work: it begins when it may.
+    """
+    said = False
+    while True:
+        try:
+            prepare(engine)
+        except OlderSchemaError as error:
+            if not said:
+                say(f"{error} This release waits for that.")
+            said = True
+        else:
+            if said:
+                say("The database has been upgraded: going on.")
+            return
+        time.sleep(_LOOK_AGAIN)
+
+
 def upgrade(engine: Engine) -> None:
-    """Run every migration that is missing, all or none."""
+    """Run every migration that is missing, all or none; two at once take turns, and the second finds nothing to do."""
     with writing(engine) as session:
+        if engine.dialect.name == "postgresql":
+            session.connection().execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _ONE_AT_A_TIME})
         config = _config()
         config.attributes["connection"] = session.connection()
         command.upgrade(config, "head")

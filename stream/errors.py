@@ -42,6 +42,10 @@ class DatabaseError(MinewatchError):
     """The database cannot be opened, or its schema is not the one that this release works with."""
 
 
+class OlderSchemaError(DatabaseError):
+    """The database is of an older release: a migration brings it to this one's schema."""
+
+
 class BackupError(MinewatchError):
     """A backup cannot be made or restored; nothing half done is left behind."""
 

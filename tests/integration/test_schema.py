@@ -1,5 +1,6 @@
 """The migrations make exactly the tables that the code works with, on both databases."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlmodel import SQLModel
 from console import schema, tables
 from stream.database import open_database
 from stream.errors import DatabaseError
+from tests.integration.house import until
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,4 +55,45 @@ def test_a_database_of_an_unknown_version_is_refused(engine: Engine) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseError, match="'9999'"):
         schema.prepare(engine)
+    engine.dispose()
+
+
+def test_two_that_start_at_once_make_the_tables_once(engine: Engine) -> None:
+    begin, failed = threading.Barrier(4), []
+
+    def start() -> None:
+        begin.wait()
+        try:
+            schema.prepare(engine)
+        except Exception as error:  # noqa: BLE001  # handed to the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert schema.revision(engine) is not None
+    engine.dispose()
+
+
+def test_an_older_schema_is_waited_for_and_said_once(engine: Engine) -> None:
+    schema.prepare(engine)
+    head = schema.revision(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM alembic_version")
+    said: list[str] = []
+
+    def migrate() -> None:
+        until(lambda: said)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{head}')")
+
+    migration = threading.Thread(target=migrate)
+    migration.start()
+    schema.wait_for(engine, said.append)
+    migration.join()
+    assert len(said) == 2
+    assert "minewatch database upgrade" in said[0]
     engine.dispose()
