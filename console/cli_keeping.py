@@ -131,15 +131,23 @@ def bench(
     material: Annotated[
         Path | None, typer.Option("--material", envvar="MINEWATCH_TEST_DATA", help="Folder of pictures and codes.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the figures into this file (.svg or .png), where it can.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure this machine."""
     del context
-    from console.bench import BENCHES, measure
+    from console.bench import BENCHES, PICTURES, draw, measure
 
     if name not in BENCHES:
         raise MinewatchError(f"There is no benchmark {name!r}: choose one of {', '.join(sorted(BENCHES))}.")
-    show(measure(name, material=material, short=short), as_json=as_json)
+    if picture and (name not in PICTURES or picture.suffix not in {".svg", ".png"}):
+        raise MinewatchError(f"--picture takes a .svg or .png file, with one of {', '.join(sorted(PICTURES))}.")
+    figures = measure(name, material=material, short=short)
+    if picture:
+        draw(name, figures, picture)
+    show(figures, as_json=as_json)
 
 
 def backup(

@@ -26,6 +26,7 @@ from stream.site import Camera, Name
 from vision.batch import Arrival, detect, take
 from vision.bench_cameras import ANALYSED_SHARE, FPS, Live, busy, holding, visited
 from vision.bench_scenes import find_pictures, make_scene, with_somebody
+from vision.bench_video import h264
 from vision.decode import decode_picture
 from vision.detector import Detector, open_detector
 from vision.motion import MotionState
@@ -37,6 +38,8 @@ from vision.view import CameraView
 from vision.weights_file import find_weights
 
 CAMERAS = 8
+GROWTH = (1, 8, 15, 30)
+"""Numbers of cameras by which it is seen how the cost grows."""
 SIDE = 320
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -199,9 +202,16 @@ def _live(
         1 if short else 6,
         tries,
     )
+    grown = [
+        busy(scenes, cameras, detector, folder, 3.0 if short else 15.0) for cameras in (GROWTH[:2] if short else GROWTH)
+    ]
     told = visited(with_somebody(pictures, detector, CAMERAS), detector, folder, 6.0 if short else 40.0)
+    cores = len(os.sched_getaffinity(0))
     return {
         "cameras": held,
+        "cores": cores,
+        "growth": [run.as_dict() for run in grown],
+        "h264": h264(pictures, folder, max(grown, key=lambda run: run.cameras).cores / grown[-1].cameras, cores),
         "cameras_by_processor_time": _affordable(tries),
         "camera_runs": [run.as_dict() for run in tries],
         "frame_to_risk_ms": told.latencies(),

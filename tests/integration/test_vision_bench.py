@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from console.bench import BENCHES
+from console.bench import BENCHES, draw
 from vision.bench import _affordable, ratio, take_turns, track
 from vision.bench_cameras import Live, busy, holding, visited
 from vision.bench_scenes import Scene, find_pictures, make_scene, with_somebody
+from vision.bench_video import h264
 from vision.decode import Picture, decode_picture, read_header
 from vision.detector import Detector, open_detector
 from vision.errors import DatasetError
@@ -121,3 +122,24 @@ def test_somebody_who_appears_is_told(pairs: list[tuple[bytes, bytes]], detector
 
 def test_it_can_be_asked_for() -> None:
     assert BENCHES["vision"] == "vision.bench"
+
+
+def test_an_h264_camera_costs_what_it_costs_to_decode(pictures: list[Picture], tmp_path: Path) -> None:
+    told = h264(pictures, tmp_path, 0.05, cores=2)
+    assert 0 < told["decode_cores_per_camera"] < 5
+    assert told["cameras"] in range(int(2 / 5.05), int(2 / 0.05))
+
+
+def test_the_figures_are_drawn(tmp_path: Path) -> None:
+    figures = {
+        "rates": {"ours": 300.0, "limit": 340.0, "predict": 110.0},
+        "growth": [live(1, held=True).as_dict(), live(30, held=False).as_dict()],
+        "cores": 2,
+        "cameras": 27,
+        "frame_to_risk_ms": {"p50": 50, "p95": 122, "p99": None, "events": 9},
+    }
+    draw("vision", figures, tmp_path / "a.svg")
+    drawn = (tmp_path / "a.svg").read_text()
+    assert all(said in drawn for said in ("YOLO.predict in torch", "27 held", "122", "all cores"))
+    draw("vision", figures, tmp_path / "b.svg")
+    assert (tmp_path / "b.svg").read_text() == drawn
