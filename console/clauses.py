@@ -1,31 +1,26 @@
 """The code book on the screen: list, search, a clause with its versions, and the way from draft to publication."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from console.auth import allowed, anybody_logged_in, text_field
+from console.difference import Difference, difference
 from console.errors import MissingError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
 from console.services import Services, services
 from rules.clause import Provision, editions, history, listing
 from rules.errors import ClauseError, EmbeddingError
-from rules.revision import check_content, edit, publish, review
-from rules.what_if import edited
+from rules.revision import edit, publish, review
 from stream.messages import utc_now
 
 if TYPE_CHECKING:
-    from disposal.what_if import Replay
     from rules.matcher import Match
 
-LONGEST_TEXT = 20_000
-"""Characters of a clause's text; the longest article of the 2016 regulation has some 1,500."""
-_FIELDS = ("title_zh", "title_en", "text_zh", "text_en")
-DAYS = {"7": 7, "30": 30, "90": 90}
-"""How far back what-if looks, as the page offers it."""
+_COMPARED = ("title_zh", "title_en", "text_zh", "text_en", "hazards", "tightens", "limits")
 _EDITORS = allowed("officer", "administrator")
 
 router = APIRouter()
@@ -53,31 +48,6 @@ def clause_page(request: Request, identity: str) -> Response:
     return _page(request, identity)
 
 
-@router.get("/clauses/{identity}/edit", dependencies=[_EDITORS], include_in_schema=False)
-def edit_page(request: Request, identity: str) -> Response:
-    """The newest version's wording, ready to be changed."""
-    versions = _versions(services(request), identity)
-    return render(request, "clause_edit.html", clause=versions[-1], typed={}, sentence="")
-
-
-@router.post("/clauses/{identity}/edit", dependencies=[_EDITORS], include_in_schema=False)
-def take_edit(request: Request, identity: str) -> Response:
-    """Write a new draft; what is in force stays as it is. Where asked, only tell what it would change."""
-    ours = services(request)
-    newest = _versions(ours, identity)[-1]
-    typed = {name: text_field(request, name, LONGEST_TEXT) for name in _FIELDS}
-    try:
-        if days := DAYS.get(text_field(request, "what-if", 9)):
-            replay = _what_if(ours, newest, typed, days)
-            return render(request, "clause_edit.html", clause=newest, typed=typed, sentence="", replay=replay)
-        edit(ours.engine, identity, request.state.visitor.name, typed)
-    except (ClauseError, EmbeddingError) as error:
-        refused = WrongInputError("error.clause", why=str(error))
-        sentence = refused.sentence(language(request))
-        return render(request, "clause_edit.html", refused.status, clause=newest, typed=typed, sentence=sentence)
-    return see_other(f"/clauses/{identity}")
-
-
 @router.post("/clauses/{identity}/review", dependencies=[_EDITORS], include_in_schema=False)
 def take_review(request: Request, identity: str) -> Response:
     """Say that a draft is fit to be published."""
@@ -90,20 +60,22 @@ def take_publish(request: Request, identity: str) -> Response:
     return _step(request, identity, lambda ours, version, by: publish(ours.engine, version, by))
 
 
-def _what_if(ours: Services, newest: Provision, typed: dict[str, str], days: int) -> "Replay":
-    # The matcher's models cost memory that a console on which nobody asks need not spend.
-    from disposal.what_if import what_if
+@router.post("/clauses/{identity}/roll-back", dependencies=[_EDITORS], include_in_schema=False)
+def take_roll_back(request: Request, identity: str) -> Response:
+    """Draft an earlier version anew; it is reviewed and published like every draft."""
+    return _step(request, identity, lambda ours, version, by: _draft_again(ours, identity, version, by))
 
-    at, content = utc_now(), replace(newest.content, **typed)  # type: ignore[arg-type]  # fields of text alone
-    check_content(newest.code, newest.number, content)
-    drafts = [edited(ours.engine, newest.clause_id, content, at)]
-    return what_if(ours.engine, ours.mine, drafts, ours.searcher.matcher().over, days=days, at=at)
+
+def _draft_again(ours: Services, identity: str, version: str, by: str) -> None:
+    chosen = next(v for v in visible_versions(ours, identity) if v.version_id == version)
+    content = {name.name: getattr(chosen.content, name.name) for name in fields(chosen.content)}
+    edit(ours.engine, identity, by, content | {"effective_from": None, "effective_to": None})
 
 
 def _step(request: Request, identity: str, step: Callable[[Services, str, str], None]) -> Response:
     ours = services(request)
     version = text_field(request, "version_id", 200)
-    if version not in {v.version_id for v in _versions(ours, identity)}:
+    if version not in {v.version_id for v in visible_versions(ours, identity)}:
         raise MissingError
     try:
         step(ours, version, request.state.visitor.name)
@@ -114,12 +86,34 @@ def _step(request: Request, identity: str, step: Callable[[Services, str, str], 
 
 
 def _page(request: Request, identity: str, error: RefusedError | None = None) -> Response:
-    versions = _versions(services(request), identity)
+    versions = visible_versions(services(request), identity)
     sentence = error.sentence(language(request)) if error else ""
-    return render(request, "clause.html", error.status if error else 200, versions=versions, sentence=sentence)
+    return render(
+        request, "clause.html", error.status if error else 200, versions=versions, changes=_changes(versions),
+        sentence=sentence,
+    )  # fmt: skip
 
 
-def _versions(ours: Services, identity: str) -> list[Provision]:
+def _changes(versions: list[Provision]) -> dict[str, dict[str, Difference]]:
+    """What each version says otherwise than what was published last before it, by the version's id and field."""
+    changes, before = {}, None
+    for version in versions:
+        if before is not None:
+            told = {name: difference(_told(before, name), _told(version, name)) for name in _COMPARED}
+            changes[version.version_id] = {name: d for name, d in told.items() if d.any}
+        before = before if version.state in ("DRAFT", "REVIEWED") else version
+    return changes
+
+
+def _told(version: Provision, field: str) -> str:
+    """A field of the version in words that can be compared."""
+    value = getattr(version.content, field)
+    if field == "limits":
+        return "\n".join(limit.text("en") for limit in value)
+    return ", ".join(value) if isinstance(value, tuple) else value or ""
+
+
+def visible_versions(ours: Services, identity: str) -> list[Provision]:
     """All versions of a clause that this mine may see, oldest first."""
     try:
         versions = history(ours.engine, identity, utc_now())

@@ -10,6 +10,7 @@ A limit as it stands in the code book (TOML), below its clause::
     places = ["return-airway"]    # kinds of place from PLACE_KINDS; ["any"] holds everywhere
     hold_seconds = 0              # for how long readings break the limit before it counts
     action = "withdraw"           # one of ACTIONS
+    warn_minutes = 15             # tell so long before the trend of the readings would break it; 0: do not
 """
 
 import operator
@@ -61,6 +62,8 @@ ACTIONS: dict[Action, tuple[str, str]] = {
 }
 """What a broken limit asks for, from mild to severe, with its wording (zh, en)."""
 
+LONGEST_WARNING = 120
+"""Minutes ahead that a trend can be believed at most."""
 _SEVERITY: dict[Action, int] = {action: rank for rank, action in enumerate(ACTIONS)}
 
 
@@ -74,6 +77,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     places: tuple[str, ...] = ("any",)
     hold_seconds: float = 0.0
     action: Action = "watch"
+    warn_minutes: float = 0.0
 
     def __post_init__(self) -> None:
         if self.quantity not in UNITS:
@@ -85,6 +89,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"a limit of {self.value:g} {unit} lies outside what {self.quantity} can be")
         if self.hold_seconds < 0:
             raise ValueError("hold_seconds is below zero")
+        if not 0 <= self.warn_minutes <= LONGEST_WARNING:
+            raise ValueError(f"warn_minutes is {self.warn_minutes:g}: write 0 to {LONGEST_WARNING}")
         if risk_type_of(self.quantity, self.comparison) is None:
             raise ValueError(f"no risk type stands for {self.quantity} {self.comparison}")
         unknown = [p for p in self.places if p not in PLACE_KINDS]

@@ -542,3 +542,4 @@ connect();
 tick();
 setInterval(tick, 500);
 document.documentElement.dataset.ready = 'yes';
+if ($('[data-try]')) import('./try.js');
