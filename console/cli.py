@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from console import cli_clauses, cli_evidence, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
+from console import cli_clauses, cli_draft, cli_evidence, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
 from console.demo import SAMPLES, demo_installation
 from console.doctor import check_endpoint
 from console.installation import FILE, Installation, is_known, open_installation, site_in_force
@@ -35,6 +35,7 @@ app.add_typer(cli_clauses.app, name="clauses")
 app.add_typer(cli_evidence.app, name="evidence")
 app.add_typer(cli_vision.app, name="vision")
 app.add_typer(cli_policy.app, name="policy")
+app.add_typer(cli_draft.app, name="draft")
 cli_sets.register(cli_vision.app)
 cli_replay.register(cli_vision.app)
 cli_keeping.register(app)

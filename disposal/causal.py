@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, L
 
 from disposal.answer import schema
 from disposal.errors import DraftError
-from disposal.prompt import Prompt
+from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
 from disposal.settings import LocalModelSettings
 from stream.errors import ConfigurationError
@@ -36,21 +36,30 @@ class Written(NamedTuple):
 class CausalBackend:
     """A model in a local folder. One batch of drafts at a time; the folder's own code is never run."""
 
-    def __init__(self, settings: LocalModelSettings) -> None:
-        """Load the model. Raises ConfigurationError where the folder holds none that can be loaded."""
+    def __init__(self, settings: LocalModelSettings, *, full_precision: bool = False) -> None:
+        """Load the model. Raises ConfigurationError where the folder holds none that can be loaded.
+
+        With ``full_precision`` it computes in 32 bits whatever it is stored in: what a small model does best on CPUs.
+        """
         assert settings.folder is not None
         self._settings = settings
         self._lock = threading.Lock()
         self.name = f"transformers:{settings.folder.name}"
-        self._tokenizer, self._model = _load(settings.folder)
+        self.tokenizer, self._model = _load(settings.folder)
+        if full_precision:
+            self._model.float()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._tokenizer.padding_side = "left"
-        self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
-        self._end: int = self._tokenizer.eos_token_id
+        self.tokenizer.padding_side = "left"
+        self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
+        self._end: int = self.tokenizer.eos_token_id
         size = self._model.get_output_embeddings().weight.shape[0]
         self._beyond: int = size  # no token at all: where this one ends a text, it ends at its length only
-        self._grammar_tokens = llguidance.hf.from_tokenizer(self._tokenizer, n_vocab=size)
-        self._closing = _closing_weights(self._tokenizer, size)
+        self._grammar_tokens = llguidance.hf.from_tokenizer(self.tokenizer, n_vocab=size)
+        self._closing = _closing_weights(self.tokenizer, size)
+
+    def prompt(self, request: DraftRequest) -> Prompt:
+        """What the model is asked for that request."""
+        return prompt_for(request)
 
     def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
         """The model's JSON, of the schema by construction. Raises DraftError where it does not end in time."""
@@ -64,23 +73,33 @@ class CausalBackend:
 
         Raises DraftError where the model is busy for all of ``seconds``.
         """
+        grammars = [_json_grammar(schema(request)) for request, _ in asked]
+        return self.held([prompt for _, prompt in asked], grammars, seconds).texts
+
+    def held(self, prompts: Sequence[Prompt], grammars: Sequence[str], seconds: float) -> Written:
+        """What the model writes for those prompts, each held to its grammar; one batch at a time.
+
+        Raises DraftError where the model is busy for all of ``seconds``.
+        """
         begin = time.monotonic()
         if not self._lock.acquire(timeout=seconds):
             raise DraftError(f"{self.name} is busy with another draft.")
         try:
-            left = seconds - (time.monotonic() - begin)
-            return self.write([prompt for _, prompt in asked], [schema(request) for request, _ in asked], left).texts
+            return self._write(prompts, grammars, seconds - (time.monotonic() - begin))
         finally:
             self._lock.release()
 
     def write(self, prompts: Sequence[Prompt], schemas: Sequence[dict[str, Any]], seconds: float) -> Written:
         """What the model writes for those prompts, each held to its schema."""
+        return self._write(prompts, [_json_grammar(one) for one in schemas], seconds)
+
+    def _write(self, prompts: Sequence[Prompt], grammars: Sequence[str], seconds: float) -> Written:
         hurry_after = self._settings.tokens * _HURRY_TOKENS
-        constraint = _Constraint(self._grammar_tokens, schemas, self._closing, self._end, hurry_after, seconds)
+        constraint = _Constraint(self._grammar_tokens, grammars, self._closing, self._end, hurry_after, seconds)
         inputs = self._inputs(prompts)
         output = self._complete(inputs, self._settings.tokens, seconds, [constraint])
         constraint.take(output)
-        written = self._tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        written = self.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         slow = f"{self.name} did not come to an end within {seconds:.1f} s and {self._settings.tokens} tokens."
         ended = zip(written, constraint.complete, strict=True)
         return Written([str(text) if done else DraftError(slow) for text, done in ended], constraint.tokens)
@@ -104,43 +123,43 @@ class CausalBackend:
     def _inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         texts = [self._text(prompt) for prompt in prompts]
         return dict(
-            self._tokenizer(
+            self.tokenizer(
                 texts, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False
             )
         )
 
     def _text(self, prompt: Prompt) -> str:
-        if not self._tokenizer.chat_template:
+        if not self.tokenizer.chat_template:
             return prompt.text + "\n"
         message = [{"role": "user", "content": prompt.text}]
         return str(
-            self._tokenizer.apply_chat_template(
+            self.tokenizer.apply_chat_template(
                 message, add_generation_prompt=True, tokenize=False, enable_thinking=False
             )
         )
 
 
 class _Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
-    """Lets only tokens through that each row's schema allows next, and hurries when tokens or time run out."""
+    """Lets only tokens through that each row's grammar allows next, and hurries when tokens or time run out."""
 
     def __init__(
         self,
         tokens: Any,
-        schemas: Sequence[dict[str, Any]],
+        grammars: Sequence[str],
         closing: Any,
         end: int,
         hurry_after: float,
         seconds: float,
     ) -> None:
-        self._matchers = [_matcher(tokens, one) for one in schemas]
-        self._mask = llguidance.numpy.allocate_token_bitmask(len(schemas), tokens.vocab_size)
+        self._matchers = [_matcher(tokens, one) for one in grammars]
+        self._mask = llguidance.numpy.allocate_token_bitmask(len(grammars), tokens.vocab_size)
         self._closing = closing
         self._end = end
         self._hurry_after = hurry_after
         self._hurry_at = time.monotonic() + seconds * _HURRY_SECONDS
         self._seen: int | None = None
         self._written = 0
-        self.tokens = [0] * len(schemas)
+        self.tokens = [0] * len(grammars)
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """The scores with everything forbidden at minus infinity; a row that has ended only goes on ending."""
@@ -177,9 +196,12 @@ class _Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is unt
         return [bool(m.is_accepting() or m.is_stopped()) for m in self._matchers]
 
 
-def _matcher(tokens: Any, answer_schema: dict[str, Any]) -> Any:
+def _json_grammar(answer_schema: dict[str, Any]) -> str:
     compact = {**answer_schema, "x-guidance": {"whitespace_flexible": False}}
-    grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(compact, ensure_ascii=False))
+    return str(llguidance.LLMatcher.grammar_from_json_schema(json.dumps(compact, ensure_ascii=False)))
+
+
+def _matcher(tokens: Any, grammar: str) -> Any:
     matcher = llguidance.LLMatcher(tokens, grammar)
     if matcher.is_error():
         raise DraftError(f"The schema cannot be made a grammar: {matcher.get_error()}.")

@@ -14,6 +14,7 @@ from disposal.request import DraftRequest
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_STAMMER = re.compile(r"(\S{1,12}?[ ,，。]?)\1{3,}")
 _VERDICT = re.compile(
     r"\b(approved|auto[- ]?clos\w*|clos(?:e|es|ed|ing) (?:it|this|the (?:alert|case|document))|false alarm|no (?:further )?action)\b"
     r"|已?批准(?:关闭|通过)|(?:自动|予以|可以|直接)关闭(?:本?(?:告警|警报|隐患|处置单))|误报|无需(?:处理|处置|整改)",
@@ -30,6 +31,7 @@ def check(content: DocumentContent, request: DraftRequest) -> tuple[Check, ...]:
         _of("numbers", _strange_numbers(lines, request)),
         _of("language", [line for line in lines if not _in_its_language(line)]),
         _of("length", [line for line in lines if any(len(t) > LONGEST * 2 for t in (line.zh, line.en))]),
+        _of("repetition", [line for line in lines if _stammers(line)]),
         _of("verdicts", [line for line in lines if _judges(line)]),
         _deadline(content, request),
     )
@@ -38,6 +40,13 @@ def check(content: DocumentContent, request: DraftRequest) -> tuple[Check, ...]:
 def passed(checks: Iterable[Check]) -> bool:
     """Whether every check holds."""
     return all(c.ok for c in checks)
+
+
+def fit(text: str, request: DraftRequest) -> bool:
+    """Whether a name or value of the request may stand in a draft word by word without spoiling its checks."""
+    alone = Bilingual(zh=text)
+    foreign = len(_WORD.findall(text)) > 2 if request.language == "zh" else _HAN.search(text)
+    return not (foreign or _CONTROL.search(text) or _judges(alone) or _strange_numbers([alone], request))
 
 
 def repair(content: DocumentContent, request: DraftRequest) -> DocumentContent:
@@ -65,6 +74,7 @@ def _kept(lines: tuple[Bilingual, ...], request: DraftRequest) -> tuple[Bilingua
         if not _strange_numbers([line], request)
         and _in_its_language(line)
         and not _judges(line)
+        and not _stammers(line)
         and max(len(line.zh), len(line.en)) <= LONGEST * 2
     )
 
@@ -110,6 +120,11 @@ def _in_its_language(line: Bilingual) -> bool:
     if line.zh and not (han >= 2 and han > words):
         return False
     return not line.en or (bool(_WORD.search(line.en)) and not _HAN.search(line.en))
+
+
+def _stammers(line: Bilingual) -> bool:
+    """It says the same few characters again and again, as language models do that have lost their way."""
+    return any(_STAMMER.search(text) for text in (line.zh, line.en))
 
 
 def _judges(line: Bilingual) -> bool:

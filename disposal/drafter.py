@@ -12,8 +12,8 @@ from disposal.answer import content_from, read_answer
 from disposal.callout import Guard
 from disposal.checks import check, passed, repair
 from disposal.document import Check, DocumentContent
-from disposal.errors import DraftError, StaysOnSiteError
-from disposal.prompt import Prompt, prompt_for
+from disposal.errors import DraftError, ModelError, StaysOnSiteError
+from disposal.prompt import Prompt
 from disposal.request import DraftRequest
 from disposal.settings import DrafterSettings
 
@@ -24,6 +24,10 @@ class Backend(Protocol):
     """A language model that answers a prompt with JSON of the schema, or as near to it as it can."""
 
     name: str
+
+    def prompt(self, request: DraftRequest) -> Prompt:
+        """What the model is asked for that request, and which prompt that is."""
+        ...
 
     def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
         """What the model wrote, within ``seconds``. Raises DraftError where it does not answer in time or at all."""
@@ -95,7 +99,7 @@ class Drafter:
         left = self._settings.seconds - (time.monotonic() - begin)
         if left <= 0:
             return None
-        prompt = prompt_for(request)
+        prompt = backend.prompt(request)
         try:
             text = backend.answer(request, prompt, left)
         except DraftError as error:
@@ -155,4 +159,17 @@ def open_drafter(settings: DrafterSettings, count: Callable[[str], None], guard:
             from disposal.causal import CausalBackend
 
             backends.append(CausalBackend(settings.local))
+        if name == "clerk" and (clerk := _clerk()) is not None:
+            backends.append(clerk)
     return Drafter(backends, settings, count)
+
+
+def _clerk() -> Backend | None:
+    """The model that ships; None, with an error in the log, where its files are not the pinned ones."""
+    from disposal.clerk import ClerkBackend
+
+    try:
+        return ClerkBackend()
+    except ModelError as error:
+        _logger.error("the drafting model that ships is left out", reason=str(error))
+        return None

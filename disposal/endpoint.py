@@ -10,7 +10,7 @@ import openai
 from disposal.answer import schema
 from disposal.callout import Destination, Guard, Unlogged, is_off_site
 from disposal.errors import DraftError
-from disposal.prompt import Prompt
+from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
 from disposal.settings import EndpointSettings
 
@@ -27,6 +27,10 @@ class EndpointBackend:
         self._guard = guard or Unlogged()
         self.name = f"openai:{settings.model}"
         self._to = Destination("draft", self.name, is_off_site(settings.url, settings.where))
+
+    def prompt(self, request: DraftRequest) -> Prompt:
+        """What the model is asked for that request."""
+        return prompt_for(request)
 
     def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
         """The model's text. Raises DraftError where the endpoint fails, redirects, or takes longer than ``seconds``.

@@ -59,8 +59,16 @@ class StaysOnSiteError(DraftError):
     """What is private, or cannot be masked, would have left the site."""
 
 
+class EditError(MinewatchError):
+    """What a person has written into a document cannot be used as it stands."""
+
+
 class RosterError(MinewatchError):
     """The duty roster cannot be changed like that."""
+
+
+class EmergencyError(MinewatchError):
+    """An emergency plan cannot be stored like that."""
 
 
 class ExportError(MinewatchError):
@@ -69,3 +77,11 @@ class ExportError(MinewatchError):
 
 class FontMissingError(ExportError):
     """This machine has no font with Chinese characters, which a PDF needs."""
+
+
+class TrainingError(MinewatchError):
+    """A drafting model cannot be trained like that."""
+
+
+class ModelError(MinewatchError):
+    """The drafting model that ships is not whole, or not the one that was pinned."""
