@@ -30,6 +30,7 @@ from disposal.alert import Alert
 from disposal.decision import decide
 from disposal.document import EFFECTS, Decision
 from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, ShelvingError, StateError
+from disposal.escalation import calls_of
 from disposal.shelving import is_shelved
 from disposal.words import figures_in
 from stream.database import reading
@@ -89,6 +90,7 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             ),
             similar=similar_to(session, alert),
             related=related_to(session, alert),
+            calls=calls_of(session, alert.id),
             events=events,
             lines=timeline(session, ours.mine, alert),
             next_step=next_step(alert, state),

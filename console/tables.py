@@ -1,7 +1,7 @@
 """Every table of the house, imported so that the migrations see them all."""
 
 from console import accounts, api_tokens, idempotency, sessions
-from disposal import alert, audit, document, notify, policy, retention, roster
+from disposal import alert, audit, document, emergency, escalation, notify, policy, retention, roster
 from rules import clause, embedding, knowledge
 from stream import checkpoint, health, heartbeat, readings, site, trouble
 
@@ -14,6 +14,8 @@ __all__ = [
     "clause",
     "document",
     "embedding",
+    "emergency",
+    "escalation",
     "health",
     "heartbeat",
     "idempotency",

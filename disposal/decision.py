@@ -12,6 +12,7 @@ from disposal.alert import Alert, AlertEvent
 from disposal.audit import append
 from disposal.document import EFFECTS, Decision, Document, DocumentState, Effect, document_identity
 from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, StateError
+from disposal.escalation import acknowledge_calls
 from disposal.notify import post
 from disposal.sampling import review
 from disposal.shelving import LONGEST, refuse_shelving, shelve
@@ -77,6 +78,8 @@ def decide(
         if decision in ("uphold", "overturn", "reopen") and document is not None and document.policy:
             session.flush()
             review(session, mine, document.policy)
+        if effect.closes or AlertEvent.ACKNOWLEDGE in effect.events:
+            acknowledge_calls(session, mine, alert.id, actor, utc_now())
         line = append(
             session, mine, actor, decision, f"alert/{alert.id}", before, _seen(alert, document) | {"reason": reason}
         )

@@ -157,6 +157,8 @@ class Document(SQLModel, table=True):
     rectified_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     rectified_by: str | None = None
     deadline: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    escalated: int = 0
+    escalate_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     closed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 
     def read_content(self) -> DocumentContent | None:

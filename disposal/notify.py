@@ -83,11 +83,10 @@ class Postman:
         self._count = count
         self._privacy = privacy or PrivacySettings()
         self._guard = CallOuts(engine, mine)
-        self._to = Destination("webhook", _host(settings.url), is_off_site(settings.url, settings.where))
 
     def deliver_next(self) -> bool:
         """Deliver the message that is due longest; answers whether there was one."""
-        if not self._settings.url:
+        if not (self._settings.url or self._settings.siren_url):
             return self._log_all()
         message = self._take()
         if message is None:
@@ -139,9 +138,14 @@ class Postman:
 
     def _deliver(self, message: Outbox) -> str:
         """Deliver it; answers why that failed, or nothing."""
+        url = self._settings.url_for(message.kind)
+        if not url:
+            _logger.info("notice", kind=message.kind, subject=message.subject)
+            return ""
+        to = Destination("webhook", urlsplit(url).hostname or "none", is_off_site(url, self._settings.where))
         said = {"id": message.id, "mine": message.mine, "kind": message.kind, "subject": message.subject}
         try:
-            told = self._cleared(message)
+            told = self._cleared(message, to)
         except StaysOnSiteError:
             return STAYS
         body = canonical(said | {"created_at": message.created_at.isoformat(), "body": told}).encode()
@@ -150,27 +154,27 @@ class Postman:
             headers[SIGNATURE] = sign(secret, body)
         try:
             with httpx2.Client(timeout=self._settings.seconds, follow_redirects=False, trust_env=False) as client:
-                status = client.post(self._settings.url, content=body, headers=headers).status_code
+                status = client.post(url, content=body, headers=headers).status_code
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return type(error).__name__
         return "" if 200 <= status < 300 else f"status {status}"
 
-    def _cleared(self, message: Outbox) -> str:
+    def _cleared(self, message: Outbox, to: Destination) -> str:
         """The body as it may leave. Raises StaysOnSiteError for a private one that would leave the site."""
         identity = message.subject.partition("/")[2].partition("-")[0]
         with reading(self._engine) as session:
             events = events_of(session, identity)
-        private = is_private(events, self._privacy)
+        # A call to people says nothing of what somebody wrote in a report.
+        privacy = self._privacy if message.kind == "document" else self._privacy.model_copy(update={"reports": False})
+        private = is_private(events, privacy)
         try:
             data = json.loads(message.body)
         except ValueError:
             data = message.body
         texts: list[str] = []
         shape = _leaves(data, texts)
-        cleared = self._guard.clear_all(
-            self._to, texts, subject=message.subject, private=private, names=reporters(events)
-        )
-        if not self._to.off_site:
+        cleared = self._guard.clear_all(to, texts, subject=message.subject, private=private, names=reporters(events))
+        if not to.off_site:
             return message.body
         back = shape([one.text for one in cleared])
         return back if isinstance(data, str) else canonical(back)
@@ -194,10 +198,6 @@ class Postman:
                 row.outcome = failure
             session.add(row)
         self._count("deliveries_failed" if failure not in ("", STAYS) else "deliveries")
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or "none"
 
 
 def _leaves(data: Any, texts: list[str]) -> Callable[[list[str]], Any]:

@@ -107,7 +107,7 @@ def responsible_for(engine: Engine, mine: str, site: Site | None, place: str, at
 def roster(engine: Engine, mine: str) -> list[Duty]:
     """The mine's duties by place and beginning."""
     with reading(engine) as session:
-        return _all(session, mine)
+        return duties_in(session, mine)
 
 
 def add_duty(engine: Engine, mine: str, wanted: DutyWanted, time_zone: str, actor: str) -> Duty:
@@ -134,7 +134,7 @@ def add_duty(engine: Engine, mine: str, wanted: DutyWanted, time_zone: str, acto
         **wanted._asdict(),
     )
     with writing(engine) as session:
-        for other in _all(session, mine, lock=True):
+        for other in duties_in(session, mine, lock=True):
             if row.overlaps(other):
                 raise RosterError(
                     f"{other.person} has that shift already: remove that duty first, or enter another time."
@@ -155,7 +155,8 @@ def remove_duty(engine: Engine, mine: str, identity: str, actor: str) -> None:
         append(session, mine, actor, "remove-duty", f"duty/{identity}", before, None)
 
 
-def _all(session: Session, mine: str, *, lock: bool = False) -> list[Duty]:
+def duties_in(session: Session, mine: str, *, lock: bool = False) -> list[Duty]:
+    """The mine's duties by place and beginning, in the session's transaction."""
     query = select(Duty).where(Duty.mine == mine).order_by(col(Duty.place), col(Duty.begins), col(Duty.id))
     return list(session.exec(query.with_for_update() if lock else query).all())
 

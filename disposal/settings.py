@@ -74,6 +74,9 @@ class EscalationSettings(Section):
     high: float = Field(180.0, gt=0, title="High", description="Seconds for alerts of high priority.")
     medium: float = Field(600.0, gt=0, title="Medium", description="Seconds for alerts of medium priority.")
     low: float = Field(1800.0, gt=0, title="Low", description="Seconds for alerts of low priority.")
+    overdue: float = Field(
+        3600.0, gt=0, title="Overdue", description="Seconds after which the next one is called for an overdue document."
+    )
     times: int = Field(3, ge=0, le=20, title="Times", description="How often an alert is passed on at most.")
 
     def seconds(self, priority: str) -> float:
@@ -91,6 +94,11 @@ class NotifySettings(Section):
     url: str = Field("", title="Webhook", description="http(s) URL that gets every message; empty: only the log file.")
     secret: SecretStr = Field(SecretStr(""), title="Secret", description="Signs each message (HMAC-SHA256).")
     where: Literal["auto", "on-site", "off-site"] = Field("auto", title="Where it stands", description=_WHERE)
+    siren_url: str = Field(
+        "",
+        title="Siren",
+        description="http(s) URL that is told when a siren is due and when its alert was acknowledged; empty: the webhook.",
+    )
     seconds: float = Field(5.0, gt=0, le=60, title="Time-out", description="Seconds for one delivery.")
     attempts: int = Field(
         8, ge=1, le=50, title="Attempts", description="Deliveries tried before a message is given up."
@@ -98,9 +106,14 @@ class NotifySettings(Section):
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        if self.url and (urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname):
-            raise ValueError("url is no http:// or https:// address")
+        for name, url in (("url", self.url), ("siren_url", self.siren_url)):
+            if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+                raise ValueError(f"{name} is no http:// or https:// address")
         return self
+
+    def url_for(self, kind: str) -> str:
+        """The address that gets messages of that kind; empty: none."""
+        return (self.siren_url or self.url) if kind.startswith("siren") else self.url
 
 
 class PrivacySettings(Section):

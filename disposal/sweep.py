@@ -1,6 +1,6 @@
 """What time alone makes due: alerts that nobody acknowledges, documents past their deadline, shelving that ends."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, or_
 from sqlmodel import Session, col, select
@@ -8,8 +8,10 @@ from sqlmodel import Session, col, select
 from disposal.alert import Alert
 from disposal.audit import append, canonical
 from disposal.document import Document, DocumentState
+from disposal.escalation import CHAIN, call, called, people
 from disposal.notify import post
 from disposal.regroup import regroup
+from disposal.roster import Duty, duties_in
 from disposal.settings import DisposalSettings
 from stream.database import reading, writing
 
@@ -25,18 +27,23 @@ def sweep(engine: Engine, mine: str, settings: DisposalSettings, now: datetime) 
 
 def _by_time(engine: Engine, mine: str, settings: DisposalSettings, now: datetime) -> int:
     with reading(engine) as session:
-        if not (_unseen(session, mine, now) or _late(session, mine, now) or _unshelving(session, mine, now)):
+        looks = (_unseen, _late, _unshelving, _chased)
+        if not any(look(session, mine, now) for look in looks):
             return 0
     with writing(engine) as session:
         # All rows are locked before the first audit line, so that no two writers wait for each other.
         unseen, late, ending = _unseen(session, mine, now), _late(session, mine, now), _unshelving(session, mine, now)
+        chased = _chased(session, mine, now)
+        duties = duties_in(session, mine) if unseen or late or chased else []
         for alert in unseen:
-            _pass_on(session, alert, settings, now)
+            _pass_on(session, alert, settings, duties, now)
         for document in late:
             _overdue(session, document)
+        for document in (*late, *chased):
+            _chase(session, document, settings, duties, now)
         for alert in ending:
             _unshelve(session, alert, now)
-        return len(unseen) + len(late) + len(ending)
+        return len(unseen) + len(late) + len(ending) + len(chased)
 
 
 def _unseen(session: Session, mine: str, now: datetime) -> list[Alert]:
@@ -69,6 +76,18 @@ def _late(session: Session, mine: str, now: datetime) -> list[Document]:
     )
 
 
+def _chased(session: Session, mine: str, now: datetime) -> list[Document]:
+    """Overdue documents for which the next one is due to be called."""
+    return list(
+        session.exec(
+            select(Document)
+            .where(Document.mine == mine, Document.state == DocumentState.OVERDUE, col(Document.escalate_at) <= now)
+            .limit(_BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+    )
+
+
 def _unshelving(session: Session, mine: str, now: datetime) -> list[Alert]:
     return list(
         session.exec(
@@ -80,7 +99,8 @@ def _unshelving(session: Session, mine: str, now: datetime) -> list[Alert]:
     )
 
 
-def _pass_on(session: Session, alert: Alert, settings: DisposalSettings, now: datetime) -> None:
+def _pass_on(session: Session, alert: Alert, settings: DisposalSettings, duties: list[Duty], now: datetime) -> None:
+    who = called(alert.escalated, people(duties, alert.place, now))
     alert.escalated += 1
     more = alert.escalated < settings.escalation.times
     alert.escalate_at = settings.escalation.due(alert.priority, now) if more else None
@@ -93,10 +113,29 @@ def _pass_on(session: Session, alert: Alert, settings: DisposalSettings, now: da
         "priority": alert.priority,
         "time": alert.escalated,
     }
-    key = f"escalation/{alert.id}/{alert.escalated}/{alert.revision}"
-    post(session, alert.mine, "escalation", f"alert/{alert.id}", canonical(said), key=key)
+    subject = f"alert/{alert.id}"
+    call(session, alert.mine, alert.id, subject, who, said, f"{alert.id}/{alert.escalated}/{alert.revision}", now)
     before = {"escalated": alert.escalated - 1}
-    append(session, alert.mine, _ACTOR, "escalated", f"alert/{alert.id}", before, {"escalated": alert.escalated})
+    after = {"escalated": alert.escalated, "called": who.link, "person": who.person}
+    append(session, alert.mine, _ACTOR, "escalated", subject, before, after)
+
+
+def _chase(session: Session, document: Document, settings: DisposalSettings, duties: list[Duty], now: datetime) -> None:
+    """Call for an overdue document: who answers for the place, then everybody else, but no siren for paper."""
+    alert = session.get_one(Alert, document.alert_id)
+    known = people(duties, alert.place, now)
+    who = called(document.escalated, known)
+    document.escalated += 1
+    more = document.escalated < min(len(known), len(CHAIN) - 1)
+    document.escalate_at = now + timedelta(seconds=settings.escalation.overdue) if more else None
+    session.add(document)
+    if who.link == "siren":
+        return
+    said = {"alert": alert.id, "document": document.id, "deadline": str(document.deadline), "place": alert.place}
+    subject = f"document/{document.id}"
+    call(session, document.mine, alert.id, subject, who, said, f"{document.id}/overdue/{document.escalated}", now)
+    after = {"called": who.link, "person": who.person, "document": document.id}
+    append(session, document.mine, _ACTOR, "chased", f"alert/{alert.id}", None, after)
 
 
 def _overdue(session: Session, document: Document) -> None:

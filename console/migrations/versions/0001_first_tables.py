@@ -65,6 +65,9 @@ def upgrade() -> None:
     sa.Column('joined', sa.String(), nullable=False),
     sa.Column('restless', sa.String(), nullable=False),
     sa.Column('raisings', sa.Integer(), nullable=False),
+    sa.Column('look_verdict', sa.String(), nullable=False),
+    sa.Column('look_reason', sa.String(), nullable=False),
+    sa.Column('look_by', sa.String(), nullable=False),
     sa.Column('closed', sa.Boolean(), nullable=False),
     sa.Column('closed_at', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('closed_by', sa.String(), nullable=True),
@@ -199,6 +202,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index(op.f('ix_duty_mine'), 'duty', ['mine'], unique=False)
+    op.create_table('emergency_plan',
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('cause', sa.String(20), nullable=False),
+    sa.Column('steps_zh', sa.Text(), nullable=False),
+    sa.Column('steps_en', sa.Text(), nullable=False),
+    sa.Column('calls', sa.Text(), nullable=False),
+    sa.Column('changed_by', sa.String(), nullable=False),
+    sa.Column('changed_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('mine', 'cause')
+    )
     op.create_table('kept_answer',
     sa.Column('mine', sa.String(63), nullable=False),
     sa.Column('token', sa.String(32), nullable=False),
@@ -383,6 +396,8 @@ def upgrade() -> None:
     sa.Column('rectified_at', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('rectified_by', sa.String(), nullable=True),
     sa.Column('deadline', stream.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('escalated', sa.Integer(), nullable=False),
+    sa.Column('escalate_at', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('closed_at', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['alert_id'], ['alert.id'], ),
     sa.PrimaryKeyConstraint('id'),
@@ -394,6 +409,21 @@ def upgrade() -> None:
     op.create_index(op.f('ix_document_mine'), 'document', ['mine'], unique=False)
     op.create_index(op.f('ix_document_policy'), 'document', ['policy'], unique=False)
     op.create_index(op.f('ix_document_state'), 'document', ['state'], unique=False)
+    op.create_table('escalation_call',
+    sa.Column('id', sa.String(120), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('alert_id', sa.String(32), nullable=False),
+    sa.Column('subject', sa.String(), nullable=False),
+    sa.Column('link', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('contact', sa.String(), nullable=False),
+    sa.Column('called_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('acked_at', stream.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('acked_by', sa.String(), nullable=True),
+    sa.ForeignKeyConstraint(['alert_id'], ['alert.id'], ),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index('escalation_call_alert', 'escalation_call', ['mine', 'alert_id', 'called_at'], unique=False)
     op.create_table('evidence_hold',
     sa.Column('alert_id', sa.String(32), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -428,6 +458,8 @@ def downgrade() -> None:
     op.drop_table('login_session')
     op.drop_index(op.f('ix_evidence_hold_mine'), table_name='evidence_hold')
     op.drop_table('evidence_hold')
+    op.drop_index('escalation_call_alert', table_name='escalation_call')
+    op.drop_table('escalation_call')
     op.drop_index(op.f('ix_document_state'), table_name='document')
     op.drop_index(op.f('ix_document_policy'), table_name='document')
     op.drop_index(op.f('ix_document_mine'), table_name='document')
@@ -460,6 +492,7 @@ def downgrade() -> None:
     op.drop_table('knowledge_version')
     op.drop_index(op.f('ix_kept_answer_kept_at'), table_name='kept_answer')
     op.drop_table('kept_answer')
+    op.drop_table('emergency_plan')
     op.drop_index(op.f('ix_duty_mine'), table_name='duty')
     op.drop_table('duty')
     op.drop_index(op.f('ix_code_edition_mine'), table_name='code_edition')
