@@ -23,6 +23,7 @@ from console import (
     api_document,
     cameras_page,
     clause_edit,
+    clause_import,
     clauses,
     documents,
     duty_page,
@@ -40,7 +41,7 @@ from console import (
     wall,
     zones_page,
 )
-from console.auth import UPLOAD_PATH
+from console.auth import CODE_PATH, UPLOAD_PATH
 from console.camera_test import Trials
 from console.clause_search import ClauseSearch
 from console.errors import (
@@ -79,6 +80,8 @@ _PAGES = (
     raise_hazard,
     clauses,
     knowledge_page,
+    clause_edit,
+    clause_import,
     wall,
     clause_edit,
     cameras_page,
@@ -119,6 +122,7 @@ def create_app(
         trials=Trials(),
         detectors=detectors,
     )
+    app.state.pending = clause_import.Pending()
     for page in _PAGES:
         app.router.routes.extend(page.router.routes)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -127,7 +131,8 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _unlike_documented)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
-    app.add_middleware(BodyLimit, uploads={UPLOAD_PATH: settings.upload_bytes + 64 * 1024})
+    sizes = {UPLOAD_PATH: settings.upload_bytes, CODE_PATH: settings.code_bytes}
+    app.add_middleware(BodyLimit, uploads={path: size + 64 * 1024 for path, size in sizes.items()})
     app.add_middleware(SecurityHeaders, tls=settings.tls_key is not None)
     return app
 
@@ -154,6 +159,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     announcer: Announcer = app.state.services.announcer
     following = asyncio.create_task(announcer.run())
     yield
+    app.state.pending.close()
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await following

@@ -22,7 +22,9 @@ from console.web_settings import WebSettings
 FORM_FIELD = "form_token"
 FORM_HEADER = "x-form-token"
 UPLOAD_PATH = "/hazards"
-"""The one address that takes a file."""
+CODE_PATH = "/codes/import"
+UPLOADS = frozenset((UPLOAD_PATH, CODE_PATH))
+"""The addresses that take a file each: a photo of a hazard, and a code."""
 MOST_FIELDS = 400
 """Fields of one form; a clause with a dozen limits, each for many kinds of place, has some 300."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -176,7 +178,7 @@ async def _check_form(request: Request, visitor: Visitor | None) -> None:
         raise ForgedFormError
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise ForgedFormError
-    files = int(request.url.path == UPLOAD_PATH)
+    files = int(request.url.path in UPLOADS)
     request.state.form = await request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=256 * 1024)
     given = request.headers.get(FORM_HEADER) or text_field(request, FORM_FIELD)
     secret = guest_secret(request) if visitor is None else visitor.form_secret

@@ -67,6 +67,13 @@ class WebSettings(Section):
         title="Photo size",
         description="The largest photo that may be sent in, in bytes.",
     )
+    code_bytes: int = Field(
+        64 * 1024**2,
+        ge=64 * 1024,
+        le=200 * 1024**2,
+        title="Code size",
+        description="The largest file of a code that may be imported at the console, in bytes.",
+    )
 
     local_cameras: bool = Field(
         False,

@@ -55,6 +55,8 @@ def routes(app: FastAPI) -> list[APIRoute]:
 def filled(route: APIRoute) -> str:
     """The route's address with parts that name nothing."""
     parts = {
+        "code": "nothing",
+        "edition": "nothing",
         "kind": "nothing",
         "key": "nothing",
         "alert_id": "0" * 32,
@@ -124,7 +126,8 @@ def test_a_guest_opens_nothing_but_what_is_public(app: FastAPI, guest: TestClien
 
 def test_every_decision_is_a_post_with_roles_of_its_own(app: FastAPI) -> None:
     taken = {route.path: route for route in routes(app) if route.path.startswith("/alerts/{alert_id}/")}
-    assert set(taken) == {f"/alerts/{{alert_id}}/{decision}" for decision in EFFECTS}
+    others = {"/alerts/{alert_id}/edit", "/alerts/{alert_id}/reassign"}
+    assert set(taken) == {f"/alerts/{{alert_id}}/{decision}" for decision in EFFECTS} | others
     for decision, roles in DECIDERS.items():
         route = taken[f"/alerts/{{alert_id}}/{decision}"]
         assert route.methods == {"POST"}
