@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
+from console.deadman import DeadMan
 from console.installation import Installation
 from console.stages import READS, SOURCES, STAGES, capture
 from console.supervisor import Supervisor
@@ -46,10 +47,14 @@ class Operation:
     def run(self, stop: threading.Event) -> dict[str, Any]:
         """Start the stages, wait for the plan's end or for ``stop``, stop them, and sum up what was done."""
         log = open_log(self._installation.settings.log)
+        ended = threading.Event()
+        watching = threading.Thread(target=self._deadman().run, args=(ended,), name="dead-man", daemon=True)
         try:
             self._start(stop)
+            watching.start()
             self._wait(stop, log)
         finally:
+            ended.set()
             self._supervisor.stop()
             log.close()
         return self.result()
@@ -77,6 +82,10 @@ class Operation:
             "dead_letters": counted["dead_letters"],
             "latency_ms": found.latency_ms,
         }
+
+    def _deadman(self) -> DeadMan:
+        told = self._installation.settings.disposal
+        return DeadMan(self._installation.engine, self._site.mine, self._plan.stages, told.deadman, told.notify)
 
     def _start(self, stop: threading.Event) -> None:
         """Start consumers, wait until they are at work, then let the sources in."""

@@ -20,6 +20,9 @@ class EndpointSettings(Section):
     model: str = Field("", title="Model", description="The model's name at that endpoint.")
     key: SecretStr = Field(SecretStr(""), title="Key", description="API key, where the endpoint asks for one.")
     where: Literal["auto", "on-site", "off-site"] = Field("auto", title="Where it stands", description=_WHERE)
+    pictures: bool = Field(
+        False, title="Pictures", description="The model takes pictures: the evidence goes with the request."
+    )
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -132,6 +135,24 @@ class PrivacySettings(Section):
         return by_hand or place in self.places or source in self.sources or kind in self.types
 
 
+class DeadManSettings(Section):
+    """Who outside is told that the house is at work; what falls silent is told to the webhook in any case."""
+
+    alive_url: str = Field(
+        "",
+        title="Sign of life",
+        description="http(s) URL that is called while every stage is at work; whoever runs it alarms when that stops. Empty: none.",
+    )
+    alive_seconds: float = Field(60.0, ge=1, le=3600, title="Interval", description="Seconds between two signs of life.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        url = self.alive_url
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError("alive_url is no http:// or https:// address")
+        return self
+
+
 class AuditSettings(Section):
     """Where the head of the audit chain is written down."""
 
@@ -175,6 +196,7 @@ class DisposalSettings(Section):
     closure: ClosureSettings = ClosureSettings()
     escalation: EscalationSettings = EscalationSettings()
     notify: NotifySettings = NotifySettings()
+    deadman: DeadManSettings = DeadManSettings()
     audit: AuditSettings = AuditSettings()
     privacy: PrivacySettings = PrivacySettings()
     retention: RetentionSettings = RetentionSettings()
