@@ -20,7 +20,7 @@ from console.stages import READS
 from stream import latency
 from stream.errors import LogError
 from stream.health import SourceHealth, health_of
-from stream.heartbeat import StageHeartbeat, fresh, stages_since
+from stream.heartbeat import FOLDED, FOLDED_DEATHS, StageHeartbeat, fresh, stages_since, total
 from stream.log import Log
 from stream.messages import utc_now
 
@@ -95,16 +95,16 @@ def _lives(by_stage: dict[str, list[StageHeartbeat]], mine: str, now: datetime) 
         labels = (mine, stage)
         up.add_metric(labels, float(any(beat.ready and fresh(beat, now) for beat in beats)))
         age.add_metric(labels, (now - max(beat.beat_at for beat in beats)).total_seconds())
-        starts.add_metric(labels, len(beats))
-        deaths.add_metric(labels, sum(not beat.ended and not fresh(beat, now) for beat in beats))
+        folded = total(beats)
+        starts.add_metric(labels, sum(FOLDED not in json.loads(beat.counters) for beat in beats) + folded[FOLDED])
+        dead = sum(not beat.ended and not fresh(beat, now) for beat in beats)
+        deaths.add_metric(labels, dead + folded[FOLDED_DEATHS])
     yield from (up, age, starts, deaths)
 
 
 def _added_up(beats: Iterable[StageHeartbeat]) -> Counter[str]:
-    result: Counter[str] = Counter()
-    for beat in beats:
-        result.update(json.loads(beat.counters))
-    return result
+    found = total(list(beats))
+    return Counter({name: amount for name, amount in found.items() if name not in (FOLDED, FOLDED_DEATHS)})
 
 
 def _counters(counts: dict[str, dict[str, int]], mine: str) -> Iterator[Metric]:

@@ -1,14 +1,11 @@
 """The outbox: what has to leave the house, written in the transaction that decides it and delivered afterwards."""
 
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import structlog
 from sqlalchemy import Column, Engine, Index, Text, or_
 from sqlmodel import Field, Session, SQLModel, col, select
@@ -19,11 +16,10 @@ from disposal.document import Document, DocumentState
 from disposal.errors import StaysOnSiteError
 from disposal.settings import NotifySettings, PrivacySettings
 from disposal.situation import events_of, is_private, reporters
+from disposal.webhook import call
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import utc_now
 
-SIGNATURE = "X-Minewatch-Signature"
-"""The header with ``sha256=`` and the HMAC of the body under the shared secret, in hex."""
 STAYS = "kept on the site: private"
 """The outcome of a message that is done without having left, because it is private and the webhook off the site."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
@@ -57,11 +53,6 @@ def post(session: Session, mine: str, kind: str, subject: str, body: str, *, key
         return
     now = utc_now()
     session.add(Outbox(id=key, mine=mine, kind=kind, subject=subject, body=body, created_at=now, due_at=now))
-
-
-def sign(secret: str, body: bytes) -> str:
-    """The signature of a body, as the receiver has to compute it too."""
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 class Postman:
@@ -148,16 +139,8 @@ class Postman:
             told = self._cleared(message, to)
         except StaysOnSiteError:
             return STAYS
-        body = canonical(said | {"created_at": message.created_at.isoformat(), "body": told}).encode()
-        headers = {"Content-Type": "application/json"}
-        if secret := self._settings.secret.get_secret_value():
-            headers[SIGNATURE] = sign(secret, body)
-        try:
-            with httpx2.Client(timeout=self._settings.seconds, follow_redirects=False, trust_env=False) as client:
-                status = client.post(url, content=body, headers=headers).status_code
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            return type(error).__name__
-        return "" if 200 <= status < 300 else f"status {status}"
+        said |= {"created_at": message.created_at.isoformat(), "body": told}
+        return call(url, self._settings.secret.get_secret_value(), said, self._settings.seconds)
 
     def _cleared(self, message: Outbox, to: Destination) -> str:
         """The body as it may leave. Raises StaysOnSiteError for a private one that would leave the site."""

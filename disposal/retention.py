@@ -19,6 +19,7 @@ from disposal.evidence import named_evidence
 from disposal.settings import RetentionSettings
 from stream.database import UtcDateTime, reading, writing
 from stream.evidence import EvidenceStore, Stored
+from stream.heartbeat import fold
 from stream.readings import forget_readings
 from stream.site import SiteRevision
 
@@ -35,6 +36,10 @@ class EvidenceHold(SQLModel, table=True):
     placed_by: str
     reason: str
     placed_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+_INCARNATIONS = timedelta(days=7)
+"""How long each run of a stage keeps a row of its own."""
 
 
 class Retention(NamedTuple):
@@ -103,6 +108,7 @@ def sweep(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Swept:
     """Delete what has outlived its time; an audit line says how much evidence that was."""
+    fold(engine, mine, now - _INCARNATIONS)
     forgotten = forget_readings(engine, mine, now - timedelta(days=settings.readings_days), stopped)
     rule = rule_of(engine, mine, settings, now)
     if rule is None:

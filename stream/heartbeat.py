@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Column, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from stream import latency, trouble
 from stream.database import UtcDateTime, reading, writing
@@ -24,6 +24,9 @@ FRESH = 30.0
 
 _MOST_TROUBLES = 50
 """Subjects told of between two writes; beyond them only the counters tell."""
+FOLDED, FOLDED_DEATHS = "folded_incarnations", "folded_deaths"
+"""Counters of the row that stands for incarnations of long ago."""
+_EARLIER = "earlier:"
 _logger = structlog.get_logger()
 
 
@@ -143,6 +146,41 @@ def stages_since(engine: Engine, mine: str, since: datetime) -> list[StageHeartb
                 select(StageHeartbeat).where(StageHeartbeat.mine == mine, col(StageHeartbeat.started_at) >= since)
             ).all()
         )
+
+
+def fold(engine: Engine, mine: str, before: datetime) -> int:
+    """Add up incarnations that were last heard of before that time into one row a stage; answers how many went.
+
+    Their counters stay, so that a total never falls; how many they were, and how many ended without saying so, is
+    counted with them (``FOLDED``, ``FOLDED_DEATHS``).
+    """
+    with writing(engine) as session:
+        old = session.exec(
+            select(StageHeartbeat)
+            .where(
+                StageHeartbeat.mine == mine,
+                col(StageHeartbeat.beat_at) < before,
+                col(StageHeartbeat.instance).not_like(f"{_EARLIER}%"),
+            )
+            .order_by(col(StageHeartbeat.stage), col(StageHeartbeat.instance))
+        ).all()
+        for row in old:
+            _fold_in(session, row)
+        return len(old)
+
+
+def _fold_in(session: Session, row: StageHeartbeat) -> None:
+    name = f"{_EARLIER}{row.mine}"
+    whole = session.get(StageHeartbeat, (row.stage, name)) or StageHeartbeat(
+        stage=row.stage, instance=name, mine=row.mine, started_at=row.started_at, beat_at=row.beat_at, ended=True
+    )
+    counted = Counter(json.loads(whole.counters)) + Counter(json.loads(row.counters))
+    counted.update({FOLDED: 1, FOLDED_DEATHS: int(not row.ended)})
+    whole.counters = json.dumps(counted)
+    whole.started_at, whole.beat_at = min(whole.started_at, row.started_at), max(whole.beat_at, row.beat_at)
+    session.delete(row)
+    session.add(whole)
+    session.flush()
 
 
 def total(heartbeats: list[StageHeartbeat]) -> Counter[str]:

@@ -2,15 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from sqlmodel import SQLModel, select
 
 from console.metrics import ALWAYS, stage_metrics
 from console.readiness import amiss
 from stream import latency
-from stream.heartbeat import FRESH, StageHeartbeat
+from stream.database import open_database, reading, writing
+from stream.heartbeat import FRESH, StageHeartbeat, fold, stages_since
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -97,3 +100,25 @@ def test_each_reason_not_to_be_ready_is_a_sentence() -> None:
 def test_a_source_that_has_ended_in_order_had_no_more_to_bring() -> None:
     assert amiss([beat("capture", "a", age=4000, ended=True)], ["capture"], NOW) == []
     assert amiss([beat("capture", "a", age=4000)], ["capture"], NOW) != []
+
+
+def test_runs_of_long_ago_are_added_up_and_no_total_falls(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'mine.db'}")
+    SQLModel.metadata.create_all(engine)
+    old = [beat("vision", f"h{n}", age=9e5 + n, ended=n > 1, frames_analysed=10) for n in range(4)]
+    with writing(engine) as session:
+        session.add_all([*old, beat("vision", "now", frames_analysed=1), beat("limits", "now")])
+
+    def figures() -> list[float | None]:
+        registry = told(*stages_since(engine, "north", datetime(2000, 1, 1, tzinfo=UTC)))
+        names = ("frames_analysed_total", "stage_starts_total", "stage_deaths_total", "stage_up")
+        return [figure(registry, name, stage) for stage in ("vision", "limits") for name in names]
+
+    before = figures()
+    assert before[:3] == [41, 5, 2]
+    for folded in (4, 0):
+        assert fold(engine, "north", NOW - timedelta(days=7)) == folded
+        assert figures() == before
+    with reading(engine) as session:
+        assert len(session.exec(select(StageHeartbeat)).all()) == 3
+    engine.dispose()

@@ -14,9 +14,10 @@ from sqlmodel import select
 from disposal.alert import Alert
 from disposal.audit import AuditLine
 from disposal.document import Document
-from disposal.notify import SIGNATURE, Outbox, Postman, post, sign
+from disposal.notify import Outbox, Postman, post
 from disposal.settings import DisposalSettings, NotifySettings
 from disposal.sweep import sweep
+from disposal.webhook import SIGNATURE, sign
 from stream.database import open_database, reading, writing
 from stream.messages import utc_now
 from tests.unit.disposal_world import MINE, furnish
