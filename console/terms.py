@@ -183,7 +183,10 @@ TERMS: dict[str, tuple[str, str]] = {
     "condition.recurrence": ("本班未反复发生", "Not recurring this shift"),
     "condition.flood": ("无报警洪泛", "No alarm flood"),
     "condition.unshelved": ("未搁置", "Not shelved"),
-    "condition.undisturbed": ("未抑制、未抖动、未提级", "Not suppressed, chattering or raised"),
+    "condition.undisturbed": (
+        "未抑制、未抖动、未提级，看图未存疑",
+        "Not suppressed, chattering, raised or doubted by a model",
+    ),
     "condition.document": ("文件完整", "Document complete"),
     "condition.citations": ("引用条款均有效", "Cited clauses in force"),
     "condition.cap": ("未超每日上限", "Under the daily cap"),

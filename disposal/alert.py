@@ -94,7 +94,8 @@ class Alert(SQLModel, table=True):
 
     ``group_key`` is place and cause; ``suppressed_by`` the alert that explains it (suppressed by design), with the
     reason beside it, ``explains`` how many this one explains; ``severity_raised``: camera and sensor agree; ``joined``
-    holds the fingerprints of what was joined to it, a line each; ``restless`` is empty, ``chattering`` or
+    holds the fingerprints of what was joined to it, a line each; ``look_verdict``, ``look_reason`` and
+    ``look_by``: what a model said of the picture; ``restless`` is empty, ``chattering`` or
     ``recurring``, after so many ``raisings``.
     """
 
@@ -149,6 +150,9 @@ class Alert(SQLModel, table=True):
     joined: str = ""
     restless: str = ""
     raisings: int = 1
+    look_verdict: str = ""
+    look_reason: str = ""
+    look_by: str = ""
     closed: bool = False
     closed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     closed_by: str | None = None

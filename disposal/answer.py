@@ -3,13 +3,14 @@
 import json
 import re
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
 from disposal.document import Bilingual, DocumentContent
 from disposal.errors import DraftError
 from disposal.request import DraftRequest, citation
+from disposal.second_look import LONGEST_REASON, Verdict
 
 LONGEST = 160
 """Characters that one measure, resource, contingency or acceptance may have."""
@@ -30,10 +31,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     deadline_hours: Annotated[int, msgspec.Meta(ge=1, le=72)]
     contingency: Line
     acceptance: Line
+    picture_verdict: Verdict | None = None
+    picture_reason: str = ""
 
 
-def schema(request: DraftRequest) -> dict[str, Any]:
-    """The JSON schema of an answer to this request: citations can only be clause versions that were retrieved."""
+def schema(request: DraftRequest, *, shown: bool = False) -> dict[str, Any]:
+    """The JSON schema of an answer to this request: citations can only be clause versions that were retrieved.
+
+    ``shown``: a picture goes with it, of which something has to be said.
+    """
     line = {"type": "string", "minLength": 2, "maxLength": LONGEST}
     lines = {"type": "array", "items": line, "minItems": 1, "maxItems": _MOST}
     allowed = [m.version_id for m in request.citable]
@@ -46,6 +52,9 @@ def schema(request: DraftRequest) -> dict[str, Any]:
         "contingency": line,
         "acceptance": line,
     }
+    if shown:
+        properties["picture_verdict"] = {"enum": list(get_args(Verdict))}
+        properties["picture_reason"] = {"type": "string", "minLength": 2, "maxLength": LONGEST_REASON}
     return {
         "type": "object",
         "properties": properties,

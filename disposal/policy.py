@@ -37,7 +37,10 @@ CONDITIONS: dict[str, Bilingual] = {
     "recurrence": Bilingual("本班未反复出现", "it has not come back too often this shift"),
     "flood": Bilingual("没有告警泛滥", "there is no alarm flood"),
     "unshelved": Bilingual("未被搁置", "it is not shelved"),
-    "undisturbed": Bilingual("未被抑制、未抖动、未提级", "not suppressed, not chattering, not raised in severity"),
+    "undisturbed": Bilingual(
+        "未被抑制、未抖动、未提级，看图未存疑",
+        "not suppressed, not chattering, not raised in severity, not doubted by a model",
+    ),
     "document": Bilingual("处置单完整", "the document is complete"),
     "citations": Bilingual("引用条款均经检索且现行有效", "every cited clause was retrieved and is in force"),
     "cap": Bilingual("未超过每日上限", "the policy's daily cap is not reached"),

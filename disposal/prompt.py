@@ -8,6 +8,7 @@ from disposal.answer import request_json
 from disposal.request import DraftRequest
 
 VERSION = "draft-1"
+PICTURE = "picture-1"
 _FOLDER = Path(__file__).with_name("prompts")
 _SLOT = "{{material}}"
 
@@ -19,12 +20,20 @@ class Prompt(NamedTuple):
     version: str
 
 
-def prompt_for(request: DraftRequest) -> Prompt:
-    """The prompt for a request, in its language; its fixed part stands first."""
+def prompt_for(request: DraftRequest, *, shown: bool = False) -> Prompt:
+    """The prompt for a request, in its language; its fixed part stands first. ``shown``: a picture goes with it."""
     before, _, after = _template(request.language).partition(_SLOT)
-    return Prompt(before + request_json(request) + after, f"{VERSION}.{request.language}")
+    text, version = before + request_json(request) + after, f"{VERSION}.{request.language}"
+    if not shown:
+        return Prompt(text, version)
+    return Prompt(text + _of_file(f"{PICTURE}.{request.language}"), f"{version}+{PICTURE}")
 
 
 @cache
 def _template(language: str) -> str:
-    return (_FOLDER / f"{VERSION}.{language}.md").read_text(encoding="utf-8")
+    return _of_file(f"{VERSION}.{language}")
+
+
+@cache
+def _of_file(name: str) -> str:
+    return (_FOLDER / f"{name}.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from disposal.library import Usual, library
 from disposal.template import Template
 from rules.matcher import Match
 from stream.catalogue import RiskType, risk_type
-from stream.messages import Measured, Risk
+from stream.messages import Evidence, Measured, Risk
 from stream.site import Place, Site
 
 MOST_CITED = 5
@@ -35,7 +35,8 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``remarks`` are a person's words (a report, the reason of a return): data, never an instruction. ``at`` is the
     time of drafting, from which the deadline counts. ``usual`` and ``template`` are what the mine knows and how its
     documents look; what ships, where the mine has nothing of its own. ``subject`` names the alert in the audit; what is
-    ``private`` stays on the site; ``people`` are those whom the request names beside the roster.
+    ``private`` stays on the site; ``people`` are those whom the request names beside the roster; ``picture`` is the
+    evidence that a model may look at.
     """
 
     type: str
@@ -49,6 +50,7 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = "draft"
     private: bool = False
     people: tuple[str, ...] = ()
+    picture: Evidence | None = None
     usual: Usual | None = None
     template: Template = Template()
 

@@ -13,6 +13,7 @@ from disposal.known import known_for
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
 from disposal.request import DraftRequest, confirmations, facts_of
 from disposal.roster import responsible_for
+from disposal.second_look import barred, evidence_picture
 from disposal.settings import PrivacySettings
 from rules.clause import get, in_force, limits_in_force
 from rules.errors import ClauseError
@@ -62,13 +63,14 @@ def telling_of(alert: Alert, events: Sequence[Risk]) -> Risk:
 
 
 def disturbances(alert: Alert) -> tuple[str, ...]:
-    """What about the alert itself asks for a person: suppressed, chattering, raised in severity."""
+    """What about the alert itself asks for a person: suppressed, chattering, raised in severity, doubted by a model."""
     return tuple(
         name
         for name, there in (
             ("suppressed", alert.suppressed_by is not None),
             ("chattering", alert.restless == "chattering"),
             ("severity", alert.severity_raised),
+            ("picture", barred(alert)),
         )
         if there
     )
@@ -115,6 +117,7 @@ def draft_request(
         subject=f"alert/{alert.id}",
         private=is_private(events, privacy),
         people=reporters(events),
+        picture=evidence_picture(risk),
         usual=known.usual,
         template=known.template,
     )
