@@ -10,8 +10,10 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from console.deadman import DeadMan
+from console.hang import HangWatch
 from console.installation import Installation
 from console.stages import READS, SOURCES, STAGES, capture
 from console.supervisor import Supervisor
@@ -22,6 +24,7 @@ from stream.messages import utc_now
 from stream.site import Site
 
 _READY_SECONDS = 180.0
+_LOOK_SECONDS = 5.0
 _logger = structlog.get_logger()
 
 
@@ -42,6 +45,8 @@ class Operation:
         self._site = site
         self._plan = plan
         self._supervisor = Supervisor(log_level)
+        self._hangs = HangWatch()
+        self._look_at = 0.0
         self.started_at = utc_now()
 
     def run(self, stop: threading.Event) -> dict[str, Any]:
@@ -117,9 +122,25 @@ class Operation:
         deadline = None if self._plan.seconds is None else time.monotonic() + self._plan.seconds
         while not stop.is_set() and (deadline is None or time.monotonic() < deadline):
             self._supervisor.tend()
+            self._replace_hung()
             if self._plan.until_drained and self._drained(log):
                 return
             stop.wait(0.2)
+
+    def _replace_hung(self) -> None:
+        """Every few seconds, end what lives and does nothing any more; ``tend`` starts it again."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        running = [(name, self._supervisor.pid(name)) for name in self._plan.stages]
+        try:
+            beats = stages_since(self._installation.engine, self._site.mine, self.started_at)
+        except SQLAlchemyError:
+            self._hangs.forget()
+            return
+        for name in self._hangs.hung(beats, running, now):
+            self._supervisor.replace(name)
 
     def _drained(self, log: Log) -> bool:
         """Every source has ended, every stage has handled what reached it, and every raised risk has its document."""

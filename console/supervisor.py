@@ -55,13 +55,14 @@ class Supervisor:
     def tend(self) -> None:
         """Start again what has died, each after a pause that doubles; to be called several times a second.
 
-        Raises ConfigurationError where a stage refused to work; what it had to say stands on stderr already.
+        Raises ConfigurationError where a stage refused to work from its first start on; what it had to say stands on
+        stderr already. One that was at work is tried again, and the others go on: what it lacks may come back.
         """
         now = time.monotonic()
         for stage in self._stages.values():
             if stage.process.exitcode is None or stage.process.exitcode == 0:
                 continue
-            if stage.process.exitcode == REFUSED:
+            if stage.process.exitcode == REFUSED and not stage.restarts:
                 raise ConfigurationError(
                     f"The stage {stage.name} cannot work as it is set up; its own line above says why."
                 )
@@ -82,6 +83,11 @@ class Supervisor:
     def pid(self, name: str) -> int | None:
         """The process id of a stage's present incarnation."""
         return self._stages[name].process.pid
+
+    def replace(self, name: str) -> None:
+        """End a stage that hangs, so that it is started again."""
+        _logger.warning("stage hangs, started again", stage=name, pid=self.pid(name))
+        self._stages[name].process.kill()
 
     def stop(self) -> None:
         """Ask all stages to finish what is in their hands, the sources first; end those that do not within 20 s."""

@@ -81,6 +81,20 @@ def test_a_stage_that_refuses_ends_everything(supervisor: Supervisor, capfd: pyt
     assert "The weights are missing" in capfd.readouterr().err
 
 
+def refuses_the_second_time(stop: threading.Event, folder: Path) -> None:
+    if list(folder.glob("began-*")):
+        (folder / f"refused-{os.getpid()}").touch()
+        raise ConfigurationError("The weights are missing.")
+    works_until_told(stop, folder)
+
+
+def test_what_is_refused_later_is_tried_again(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start("eyes", refuses_the_second_time, tmp_path)
+    until(lambda: bool(list(tmp_path.glob("began-*"))), supervisor)
+    supervisor.replace("eyes")
+    until(lambda: len(list(tmp_path.glob("refused-*"))) == 2, supervisor)
+
+
 def test_stopping_lets_a_stage_finish_what_it_has_in_hand(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start("work", works_until_told, tmp_path)
     until(lambda: len(list(tmp_path.glob("began-*"))) == 1, supervisor)
