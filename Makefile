@@ -43,6 +43,14 @@ test-unit: setup-test ## run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit
 
 .PHONY: lint
+.PHONY: test-faults
+test-faults: setup-test kafka ## bring faults about in a running house, and kill stages 200 times (an hour)
+	@$(BIN)/python -m tests.faults all
+
+.PHONY: soak
+soak: setup-test ## run the whole house for MINUTES=10 and print how memory, handles, lag and files grow
+	@$(BIN)/python -m tests.faults soak --minutes $(or $(MINUTES),10)
+
 lint: setup-test ## check style, types and who imports whom
 	@echo "Checking style, types and imports"
 	@$(BIN)/ruff check --quiet --no-cache $(SOURCES)

@@ -4,6 +4,7 @@ Everything that is compared is measured in turns within one run, so that whateve
 on all of it; a ratio is that of the medians.
 """
 
+import json
 import shutil
 import statistics
 import sys
@@ -21,6 +22,8 @@ from stream.settings import LogSettings
 
 JARS = Path(sys.prefix) / "share" / "kafka"
 """Where `make kafka` places the broker that is measured beside the embedded log."""
+FAULTS = Path(sys.prefix) / "share" / "minewatch-faults.json"
+"""Where `make test-faults` leaves its table: how many kinds of fault were named in time, and after how many seconds."""
 KEYS = tuple(f"bench/{number}" for number in range(8))
 POLLED = 16
 """Records that one poll may bring, and that are committed together."""
@@ -71,7 +74,14 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
         "growth": grown,
         "growth_ratio": {label: max(found["append"], found["poll"]) for label, found in grown.items()},
         "retained_gb": round(retained / 1024**3, 1),
+        **_faults(),
     }
+
+
+def _faults() -> dict[str, Any]:
+    """What the last `make test-faults` on this machine found; nothing is known where it never ran."""
+    found = json.loads(FAULTS.read_text(encoding="utf-8")) if FAULTS.exists() else {}
+    return {name: found.get(name) for name in ("fault_coverage", "locate_s")}
 
 
 def _rates(folder: Path, *, short: bool) -> dict[str, dict[str, dict[str, float]]]:

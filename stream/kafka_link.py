@@ -160,6 +160,17 @@ class Link:
                     self._admin.create_topics({name: wanted[name] for name in missing}, wait_for_metadata=True)
                 except TopicAlreadyExistsError:
                     self._admin.wait_for_topics(list(wanted))  # another process was faster
+            self._check_partitions(sorted(set(wanted) - missing))
+
+    def _check_partitions(self, names: list[str]) -> None:
+        """Topics that were there may have been made by somebody else. Raises ConfigurationError for one too narrow."""
+        wanted = self._settings.partitions
+        for topic in self._admin.describe_topics(names) if names else ():
+            if (found := len(topic["partitions"])) < wanted:
+                raise ConfigurationError(
+                    f"The topic {topic['name']} at {self._settings.url} has {found} partitions and log.partitions asks for "
+                    f"{wanted}: add some with kafka-topics --alter, or set log.partitions = {found}."
+                )
 
     @contextmanager
     def _prose(self) -> Iterator[None]:
@@ -243,10 +254,14 @@ def group_name(settings: LogSettings, group: str) -> str:
 
 def _topic_options(settings: LogSettings, topic: Topic) -> dict[str, Any]:
     """Partitions and retention of a topic that is made: frames by bytes, everything by age."""
+    retention = int(settings.retention_hours * 3_600_000)
     configs = {
         "max.message.bytes": str(MESSAGE_BYTES + OVERHEAD),
-        "retention.ms": str(int(settings.retention_hours * 3_600_000)),
+        "retention.ms": str(retention),
+        "segment.ms": str(max(1000, retention // 10)),  # only whole segments go, and never the one that is written to
     }
+    if settings.compression != "none" and topic != "frames":
+        configs["compression.type"] = settings.compression
     if topic == "frames":
         share = settings.frames_bytes // settings.partitions
         configs["retention.bytes"] = str(share)

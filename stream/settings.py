@@ -70,6 +70,11 @@ class LogSettings(Access):
     partitions: int = Field(
         4, ge=1, le=256, title="Partitions", description="Partitions of each topic when it is created."
     )
+    compression: Literal["none", "gzip"] = Field(
+        "none",
+        title="Compression",
+        description="How Kafka keeps what is no picture in topics that are created; pictures are compressed already.",
+    )
     frames_bytes: int = Field(
         2 * 1024**3,
         ge=16 * 1024**2,

@@ -1,6 +1,7 @@
 """The one loop of every stage: consume, handle, commit after the effect is durable; retry, dead letters, drain."""
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -18,6 +19,8 @@ from stream.messages import AnyMessage, DeadLetter, decode, encode, utc_now
 
 T = TypeVar("T")
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+_JOIN_SECONDS = 10.0
+"""After which a member that was given nothing counts as at work: the others hold it all."""
 _logger = structlog.get_logger()
 
 
@@ -110,16 +113,19 @@ class Worker:
             consumer = self._persist(lambda: self._log.subscribe(self._stage.name, self._stage.topics))
             leaving.callback(self._leave, consumer)
             leaving.callback(self._stage.close)
-            self._heartbeat.ready()
             self._consume(consumer)
 
     def _consume(self, consumer: Consumer) -> None:
         held: frozenset[tuple[Topic, int]] = frozenset()
+        began, ready = time.monotonic(), False
         while not self._stop.is_set():
             if consumer.assigned() != held:
                 held = consumer.assigned()
                 self._persist(partial(self._stage.assigned, consumer, held))
             records = self._persist(lambda: consumer.poll(self._stage.batch, 0.2))
+            if not ready and (consumer.assigned() or time.monotonic() - began > _JOIN_SECONDS):
+                self._heartbeat.ready()
+                ready = True
             if consumer.assigned() != held:
                 continue  # and without records, as the log promises
             if records:

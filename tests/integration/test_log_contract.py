@@ -7,18 +7,24 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlmodel import SQLModel
 
 from stream.broker import LocalBroker
-from stream.errors import ConfigurationError, LogError, LogFencedError
+from stream.database import open_database
+from stream.errors import ConfigurationError, LogError, LogFencedError, PoisonError
+from stream.heartbeat import Heartbeat
+from stream.kafka_link import PENDING_BYTES
 from stream.log import MESSAGE_BYTES, TOPICS, Consumer, Log, Position, Record, Topic, open_log
+from stream.messages import VERSION, DeadLetter, Health, decode, encode, utc_now
 from stream.settings import LogSettings
+from stream.worker import Item, Worker
 
 PATIENCE = 60.0
 KEYS = [f"mine/camera-{n}" for n in range(8)]
@@ -309,6 +315,144 @@ def test_what_was_acknowledged_survives_a_kill_of_the_writer(
     assert len(found) == len(set(found))
 
 
+def kept(log: Log, topic: Topic) -> int:
+    """How many records a group that is new would find."""
+    return log.lag(f"new-{uuid4().hex[:8]}", topic)
+
+
+def test_what_is_older_than_the_retention_goes(settings: LogSettings, opened: ExitStack) -> None:
+    """On the embedded log with the appends that follow, on Kafka when its cleaner comes round."""
+    log = open_log(settings.model_copy(update={"prefix": f"{settings.prefix}-short", "retention_hours": 3 / 3600}))
+    opened.callback(log.close)
+    for number in range(20):
+        log.append("readings", KEYS[0], f"old {number}".encode())
+    log.flush()
+    assert kept(log, "readings") == 20
+    time.sleep(3.2)
+    added = 0
+
+    def gone() -> bool:
+        nonlocal added
+        log.append("readings", KEYS[0], b"new")
+        log.flush()
+        added += 1
+        return kept(log, "readings") <= added
+
+    eventually(gone)
+
+
+def test_a_log_that_compresses_gives_back_what_was_put_in(settings: LogSettings, opened: ExitStack) -> None:
+    log = open_log(settings.model_copy(update={"prefix": f"{settings.prefix}-gzip", "compression": "gzip"}))
+    opened.callback(log.close)
+    values = [b"", b"same " * 20_000, os.urandom(100_000)]
+    consumer = log.subscribe("readers", ["risks"])
+    opened.callback(consumer.close)
+    for value in values:
+        log.append("risks", KEYS[0], value)
+    assert [r.value for r in collect(consumer, 3)] == values
+
+
+class _Picky:
+    """A stage that takes its time, and cannot handle one kind of value."""
+
+    name = "readers"
+    topics: Sequence[Topic] = ("risks",)
+    batch = 4
+
+    def __init__(self, seconds: float = 0.0, handled: Path | None = None) -> None:
+        self.seen: list[str] = []
+        self._seconds = seconds
+        self._handled = handled
+
+    def assigned(self, consumer: Consumer, partitions: frozenset[tuple[Topic, int]]) -> None:
+        """Nothing is remembered."""
+
+    def handle(self, items: Sequence[Item]) -> None:
+        if self._handled is not None:
+            self._handled.write_text("begun")
+        time.sleep(self._seconds)
+        for item in items:
+            assert isinstance(item.message, Health)
+            if item.message.detail == "poison":
+                raise PoisonError("This one is poison.")
+        self.seen += [item.message.detail for item in items if isinstance(item.message, Health)]
+
+    def idle(self) -> None:
+        """Nothing is due."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def health(detail: str) -> bytes:
+    now = utc_now()
+    return encode(Health(mine="mine", source="cam", source_kind="camera", status="ok", detail=detail, observed_at=now))
+
+
+def heartbeat(folder: Path) -> Heartbeat:
+    engine = open_database(f"sqlite:///{folder}/database.db")
+    SQLModel.metadata.create_all(engine)
+    return Heartbeat(engine, "mine", "readers")
+
+
+def test_poison_goes_to_the_dead_letters_with_reason_stack_and_origin(
+    log: Log, subscribe: Callable[..., Consumer], tmp_path: Path
+) -> None:
+    newer = health("from a newer release").replace(bytes([VERSION]), bytes([99]), 1)
+    for value in (health("one"), health("poison"), b"no message", newer, health("two")):
+        log.append("risks", KEYS[0], value)
+    stage, stop = _Picky(), threading.Event()
+    worker = threading.Thread(target=Worker(stage, log, "mine", heartbeat(tmp_path), stop).run)
+    worker.start()
+    letters = [decode(r.value) for r in collect(subscribe("auditors", "dead-letters"), 3)]
+    eventually(lambda: log.lag("readers", "risks") == 0)
+    stop.set()
+    worker.join()
+    assert stage.seen == ["one", "two"]
+    by_offset = sorted((m for m in letters if isinstance(m, DeadLetter)), key=lambda m: m.offset)
+    assert [(m.topic, m.key, m.stage) for m in by_offset] == [("risks", KEYS[0], "readers")] * 3
+    assert len({m.partition for m in by_offset}) == 1
+    assert by_offset[0].reason == "This one is poison."
+    assert "PoisonError" in by_offset[0].stack
+    assert by_offset[1].payload == b"no message"
+    assert "upgrade this stage" in by_offset[2].reason
+
+
+def _work_until_told(settings: LogSettings, folder: str, handled: str) -> None:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    log = open_log(settings)
+    Worker(_Picky(1.0, Path(handled)), log, "mine", heartbeat(Path(folder)), stop).run()
+    log.close()
+
+
+def test_told_to_end_a_stage_finishes_what_it_has_in_hand(settings: LogSettings, log: Log, tmp_path: Path) -> None:
+    for number in range(12):
+        log.append("risks", KEYS[0], health(str(number)))
+    handled = tmp_path / "handled"
+    process = multiprocessing.get_context("spawn").Process(
+        target=_work_until_told, args=(settings, str(tmp_path), str(handled))
+    )
+    process.start()
+    eventually(handled.exists)
+    process.terminate()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert log.lag("readers", "risks") in {4, 8}, "whole batches were committed, and not all of them were begun"
+
+
+def test_a_topic_with_too_few_partitions_is_refused(kafka: str, opened: ExitStack) -> None:
+    narrow = LogSettings(url=f"kafka://{kafka}", prefix=f"narrow-{uuid4().hex[:8]}", partitions=2)
+    log = open_log(narrow)
+    opened.callback(log.close)
+    with pytest.raises(
+        ConfigurationError, match=r"has 2 partitions and log\.partitions asks for 4.*log\.partitions = 2"
+    ):
+        open_log(narrow.model_copy(update={"partitions": 4}))
+    wider = open_log(narrow.model_copy(update={"partitions": 1}))
+    wider.close()
+
+
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # kafka-python's, one for each vain attempt
 def test_a_broker_that_is_killed_and_started_loses_nothing(
     own_kafka: LocalBroker, caplog: pytest.LogCaptureFixture
@@ -345,7 +489,7 @@ def kill_in_the_middle(own_kafka: LocalBroker, opened: ExitStack) -> None:
     eventually(lambda: len(acknowledged) > before + 20)
     enough.set()
     writer.join()
-    log.flush()
+    stall(own_kafka, log)
     consumer = log.subscribe("readers", ["risks", "frames"])
     opened.callback(consumer.close)
     found: dict[str, list[int]] = {"risks": [], "frames": []}
@@ -359,6 +503,25 @@ def kill_in_the_middle(own_kafka: LocalBroker, opened: ExitStack) -> None:
         if not kept or number > kept[-1]:
             kept.append(number)
     assert kept == sent, "what was sent again stands behind what it repeats: its reader can tell"
+
+
+def append_many(log: Log, count: int) -> None:
+    for _ in range(count):
+        log.append("readings", KEYS[0], bytes(1_000_000))
+
+
+def stall(own_kafka: LocalBroker, log: Log) -> None:
+    """A broker that answers nothing presses back: what waits is bounded, and the writer learns of it."""
+    log.flush()
+    os.kill(own_kafka.pid, signal.SIGSTOP)
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("stream.kafka_link.ANSWER_SECONDS", 1.0)
+            with pytest.raises(LogError, match="takes nothing more"):
+                append_many(log, 2 * PENDING_BYTES // 1_000_000)
+    finally:
+        os.kill(own_kafka.pid, signal.SIGCONT)
+    log.flush()
 
 
 def test_another_scheme_is_refused() -> None:

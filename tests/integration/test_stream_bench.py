@@ -40,3 +40,12 @@ def test_without_room_nothing_is_filled(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(bench, "_RETAINED", 2**60)
     with pytest.raises(ConfigurationError, match="TMPDIR"):
         bench.measure(tmp_path, short=False)
+
+
+def test_what_the_last_drill_found_is_told_and_nothing_where_there_was_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "FAULTS", tmp_path / "faults.json")
+    assert bench._faults() == {"fault_coverage": None, "locate_s": None}
+    (tmp_path / "faults.json").write_text('{"fault_coverage": 0.94, "locate_s": 12.5, "table": []}')
+    assert bench._faults() == {"fault_coverage": 0.94, "locate_s": 12.5}
