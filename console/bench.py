@@ -12,6 +12,7 @@ BENCHES: Mapping[str, str] = {
     "rules": "rules.bench",
     "stream": "stream.bench",
     "vision": "vision.bench",
+    "warning": "rules.bench_warning",
 }
 """Name -> the module whose ``measure(material, *, short)`` answers the figures; loaded when it is asked for."""
 PICTURES: Mapping[str, str] = {"vision": "vision.bench_figure"}

@@ -5,13 +5,14 @@ written down (``encode_states``) and stored together with the log position that 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from rules.limits import CarriedLimit, by_weight, risk_type_of
 from rules.settings import LimitSettings
+from rules.trend import Point, minutes_until, remembered, trend
 from stream.messages import Absence, Measured, Reading, Risk, RiskState, risk_identity
 from stream.site import UNITS
 
@@ -26,6 +27,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     clauses: tuple[str, ...] = ()
     limit: str | None = None
     severity: int = 0
+    """The rank of the severest limit broken; EARLY while only the trend leads there."""
     inside_since: datetime | None = None
     inside_readings: int = 0
 
@@ -44,11 +46,15 @@ class SensorState(msgspec.Struct, frozen=True, kw_only=True):
     heard_at: datetime
     last: Measured | None = None
     same_since: datetime | None = None
+    recent: tuple[Point, ...] = ()
     broken: dict[str, datetime] = {}
     episodes: dict[str, Episode] = {}
 
 
 States = dict[str, SensorState]
+EARLY = -1
+KEPT = 2.0
+"""A warning stays while the trend breaks the limit within so many times what was asked for: a hysteresis in time."""
 STALE = "sensor-stale"
 
 
@@ -83,8 +89,9 @@ def evaluate(
     """Hold a plausible reading against the limits that apply to its sensor's place.
 
     ``position`` is the reading's on the log; it names what begins here. Raised once a limit has been broken for its
-    hold time, updated when a severer or stricter limit breaks too, cleared when readings were inside every limit by
-    the hysteresis for the off-delay; ``lost`` where no limit applies any more.
+    hold time, or before, where the limit asks for a warning and the trend leads there; updated when a limit breaks
+    after its warning, or a severer or stricter one too; cleared when readings were inside every limit by the hysteresis
+    for the off-delay, and lead to none; ``lost`` where no limit applies any more.
     """
     events: list[Risk] = []
     state = state or unheard(reading.mine, reading.sensor, reading.place, position, reading.read_at)
@@ -102,9 +109,12 @@ def evaluate(
         kind = risk_type_of(carried.limit.quantity, carried.limit.comparison)
         if kind:
             by_type.setdefault(kind, []).append(carried)
+    asked = [c for c in limits if c.limit.warn_minutes > 0]
+    recent = remembered(state.recent, reading.captured_at, reading.value) if asked else ()
+    ahead = _ahead(asked, recent)
     for kind in {*by_type, *episodes}:
         episode, event = _step(
-            episodes.pop(kind, None), kind, by_type.get(kind, []), broken, reading, position, settings, now
+            episodes.pop(kind, None), kind, by_type.get(kind, []), broken, ahead, reading, position, settings, now
         )
         if episode:
             episodes[kind] = episode
@@ -118,6 +128,7 @@ def evaluate(
         heard_at=reading.read_at,
         last=_measured(reading, None),
         same_since=same_since(state, reading),
+        recent=recent,
         broken=broken,
         episodes=episodes,
     )
@@ -136,7 +147,7 @@ def fault(state: SensorState, reason: str, position: str, now: datetime) -> tupl
         risk_id=risk_identity(state.sensor, STALE, None, position), type=STALE, sequence=0, started_at=state.heard_at
     )
     events.append(_risk(state, episode, "raised", state.heard_at, now, now, reason=reason))
-    return msgspec.structs.replace(state, broken={}, episodes={STALE: episode}), tuple(events)
+    return msgspec.structs.replace(state, recent=(), broken={}, episodes={STALE: episode}), tuple(events)
 
 
 def same_since(state: SensorState | None, reading: Reading) -> datetime:
@@ -169,6 +180,7 @@ def _step(
     kind: str,
     limits: list[CarriedLimit],
     broken: dict[str, datetime],
+    ahead: Mapping[str, float],
     reading: Reading,
     position: str,
     settings: LimitSettings,
@@ -181,13 +193,17 @@ def _step(
         and (reading.captured_at - since).total_seconds() >= c.limit.hold_seconds
     )
     if episode is None:
-        return _raise(kind, held, broken, reading, position, now) if held else (None, None)
+        if held:
+            return _raise(kind, held, broken, reading, position, now)
+        near = by_weight(c for c in limits if ahead.get(_key(c), math.inf) <= c.limit.warn_minutes)
+        return _warn(kind, near[0], ahead[_key(near[0])], reading, position, now) if near else (None, None)
     if not limits:
         why = "no limit in force applies to this sensor any more"
         return None, _end_of(reading, episode, "lost", now, why, None)
     if held:
         return _go_on(episode, held, reading, now)
-    if all(c.limit.clear_of(reading.value, settings.hysteresis) for c in limits):
+    coming = any(ahead.get(_key(c), math.inf) <= KEPT * c.limit.warn_minutes for c in limits)
+    if not coming and all(c.limit.clear_of(reading.value, settings.hysteresis) for c in limits):
         return _come_back(episode, reading, settings, now)
     return msgspec.structs.replace(episode, inside_since=None, inside_readings=0), None
 
@@ -208,6 +224,31 @@ def _raise(
     )
     episode = _decide(episode, held)
     return episode, _of_reading(reading, episode, "raised", now, f"{_value(reading)} breaks {held[0].title}")
+
+
+def _ahead(asked: Sequence[CarriedLimit], recent: Sequence[Point]) -> dict[str, float]:
+    """In how many minutes the trend breaks each of these limits that is not broken yet."""
+    still = [c for c in asked if not c.limit.broken_by(recent[-1].value)]
+    found = trend(recent) if still else None
+    minutes = {_key(c): minutes_until(found, c.limit.value, upper=c.limit.upper) for c in still}
+    return {key: value for key, value in minutes.items() if value is not None}
+
+
+def _warn(
+    kind: str, near: CarriedLimit, minutes: float, reading: Reading, position: str, now: datetime
+) -> tuple[Episode, Risk]:
+    """A warning before the limit: the same risk is updated when the limit is broken."""
+    episode = Episode(
+        risk_id=risk_identity(reading.sensor, kind, None, position),
+        type=kind,
+        sequence=0,
+        started_at=reading.captured_at,
+        clauses=(near.clause_id,),
+        limit=near.limit.text("en"),
+        severity=EARLY,
+    )
+    why = f"early warning: {_value(reading)} is on its way to break {near.title} in about {max(1, round(minutes))} min"
+    return episode, _of_reading(reading, episode, "raised", now, why)
 
 
 def _go_on(

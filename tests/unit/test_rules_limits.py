@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rules.bench_warning import measure
 from rules.episode import (
     SensorState,
     decode_states,
@@ -19,6 +22,7 @@ from rules.episode import (
 )
 from rules.limits import ACTIONS, PLACE_KINDS, CarriedLimit, Limit, applicable, by_weight, loosened, read_limits
 from rules.settings import LimitSettings
+from rules.trend import minutes_until, remembered, trend
 from stream.messages import Reading, Risk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -245,3 +249,80 @@ def test_a_sensor_that_gives_the_very_same_value_for_too_long_is_stuck():
     assert [(e.type, e.state) for e in events] == [("sensor-stale", "raised")]
     _, events = evaluate(after, reading(0.5, 80), "readings/0/80", [carried(methane(1.0))], SETTINGS, NOW)
     assert [(e.type, e.state) for e in events] == [("sensor-stale", "cleared")]
+
+
+def rising(start: float, slope: float, seconds: int, noise: float = 0.0) -> list[tuple[float, float]]:
+    """A value every 15 s that grows by ``slope`` a minute, with ``noise`` up and down in turn."""
+    return [(t, start + slope * t / 60 + noise * (-1) ** (t // 15)) for t in range(0, seconds, 15)]
+
+
+def test_the_trend_warns_before_the_limit_and_becomes_the_same_risk_when_it_is_broken():
+    asked = methane(1.0, warn_minutes=15)
+    _, events = play([carried(asked)], rising(0.3, 0.04, 1500, 0.01))
+    assert [(e.state, e.sequence) for e in events] == [("raised", 0), ("updated", 1)]
+    warning, broken = events
+    assert warning.risk_id == broken.risk_id
+    assert warning.reason.startswith("early warning")
+    assert "breaks" in broken.reason
+    assert warning.clauses == broken.clauses == ("cn-coal:173",)
+    assert warning.measured[0].value < 0.6
+    lead = broken.observed_at - warning.observed_at
+    assert timedelta(minutes=9) <= lead <= timedelta(minutes=15)
+    _, unasked = play([carried(methane(1.0))], rising(0.3, 0.04, 1500, 0.01))
+    assert [e.state for e in unasked] == ["raised"]
+    assert unasked[0].measured[0].value >= 1.0
+
+
+def test_a_warning_ends_when_the_trend_turns_and_wandering_values_never_warn():
+    asked = carried(methane(1.0, warn_minutes=15))
+    up = rising(0.3, 0.04, 600)
+    down = [(600 + t, v) for t, v in rising(0.68, -0.04, 900)]
+    _, events = play([asked], up + down)
+    assert [e.state for e in events] == ["raised", "cleared"]
+    assert events[1].absence is not None
+    wandering = [(t, 0.9 + 0.05 * (-1) ** (t // 15)) for t in range(0, 3600, 15)]
+    assert play([asked], wandering)[1] == []
+    assert play([asked], rising(0.9, -0.04, 900))[1] == []
+
+
+def test_a_trend_downwards_warns_of_a_lower_limit():
+    low = read_limits([{"quantity": "oxygen", "comparison": "<", "value": 20, "unit": "%", "warn_minutes": 10}])[0]
+    state, events = None, []
+    for t in range(0, 600, 15):
+        state, found = evaluate(
+            state, reading(20.8 - 0.1 * t / 60, t, "oxygen"), f"readings/0/{t}", [carried(low)], SETTINGS, NOW
+        )
+        events += found
+    assert [e.state for e in events] == ["raised", "updated"]
+
+
+@given(values=st.lists(st.floats(0, 100), max_size=80), gaps=st.lists(st.integers(0, 400), min_size=80, max_size=80))
+def test_a_window_stays_small_in_order_and_within_its_time(values, gaps):
+    points, at = (), NOW
+    for value, gap in zip(values, gaps, strict=False):
+        at += timedelta(seconds=gap)
+        points = remembered(points, at, value)
+    assert len(points) <= 60
+    assert list(points) == sorted(points, key=lambda p: p.at)
+    assert not points or (points[-1].at - points[0].at).total_seconds() <= 600
+    assert minutes_until(trend(points), 50, upper=True) is None or len(points) >= 8
+
+
+@pytest.mark.parametrize("minutes", [-1, 121, float("nan")])
+def test_a_warning_time_that_makes_no_sense_is_refused(minutes):
+    with pytest.raises(ValueError, match="warn_minutes"):
+        methane(1.0, warn_minutes=minutes)
+
+
+@pytest.mark.skipif("MINEWATCH_TEST_DATA" not in os.environ, reason="outside material is not at hand")
+def test_lead_time_and_false_warnings_are_measured_on_recorded_sensors():
+    found = measure(Path(os.environ["MINEWATCH_TEST_DATA"]), short=True)["series"]
+    hot = found["temperature-26"]
+    assert hot["breaks"] >= hot["warned"] >= 1
+    assert hot["lead_minutes_median"] > 0
+    assert 0 <= hot["false_warning_share"] <= 1
+    assert hot["warnings"] >= hot["warned"]
+
+
+def test_a_bench_without_recorded_sensors_says_so(tmp_path):
+    assert measure(tmp_path, short=True)["series"] is None
