@@ -9,6 +9,7 @@ import typer
 from sqlalchemy import Engine
 
 from console.cli_keeping import settings_at_hand
+from console.cli_search import register
 from console.installation import Installation, at_hand
 from console.options import DATA, Config, Data, Json, err, out, show
 from rules import clause, codebook, revision
@@ -121,54 +122,7 @@ def show_(
     show({"versions": [_whole(p) for p in versions]}, as_json=as_json)
 
 
-@app.command()
-def search(
-    context: typer.Context,
-    text: Annotated[str, typer.Argument(help="A hazard in plain words.")],
-    *,
-    lang: Annotated[str | None, typer.Option("--lang", help="zh or en; else as the text is written.")] = None,
-    top: Annotated[int, typer.Option("--top", min=1, max=50)] = 8,
-    config: Config = None,
-    data: Data = DATA,
-    as_json: Json = False,
-) -> None:
-    """Find the clauses in force that apply to a hazard."""
-    from rules.matcher import Matcher
-
-    installation = _open(context, config, data)
-    matcher = Matcher(installation.engine, installation.settings.mine, installation.settings.rules.matcher)
-    matcher.wait(60.0)
-    matches = matcher.search(text, language=lang, top=top)
-    if as_json:
-        show({"matches": [m.as_dict() for m in matches]}, as_json=True)
-        return
-    for match in matches:
-        out.print(
-            f"{match.score:.2f}  {match.code} {match.number}  {match.title(lang or 'zh')}\n      {match.reason}",
-            highlight=False,
-        )
-    if not matches:
-        err.print("No clause in force applies.")
-
-
-@app.command()
-def evaluate(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Hazards with the articles that govern them, one JSON object a line.")],
-    *,
-    code: Annotated[str, typer.Option("--code", help="The code to score over; else every code.")] = "",
-    lang: Annotated[str, typer.Option("--lang", help="zh or en.")] = "zh",
-    config: Config = None,
-    data: Data = DATA,
-    as_json: Json = False,
-) -> None:
-    """Score the search against a set of judged hazards."""
-    from rules.evaluate import evaluate as score
-
-    installation = _open(context, config, data)
-    show(
-        score(installation.engine, file, installation.settings.rules.matcher, code=code, language=lang), as_json=as_json
-    )
+register(app)
 
 
 @app.command()

@@ -1,14 +1,12 @@
 """Commands for a mine's own pictures: check a labelled set, label new pictures for correction."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.options import DATA, Config, Data, Json, err, out, show
+from console.progress import bar
 from console.settings import load
 
 
@@ -26,7 +24,7 @@ def check(
     """List near-duplicates across splits, missing or odd boxes and unreadable files of a labelled set."""
     from vision.check import check_set
 
-    with _bar("Checking") as progress:
+    with bar("Checking") as progress:
         found = check_set(data_yaml, progress)
     if as_json:
         show(found.as_dict(), as_json=True)
@@ -60,7 +58,7 @@ def label(
     from vision.label import label_pictures
 
     detectors = open_detectors(load(config, context.obj, data).vision.for_watch(weights).detectors)
-    with _bar("Labelling") as progress:
+    with bar("Labelling") as progress:
         done = label_pictures(list(detectors.values()), source, folder, replace=replace, progress=progress)
     if as_json:
         show(done.as_dict(), as_json=True)
@@ -73,12 +71,3 @@ def label(
         soft_wrap=True,
     )
     err.print("These are the detector's guesses: correct them before anything is trained or scored on them.")
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, moved by calling it with how many of how many are done."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -54,7 +54,7 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
     count = SHORT_CLAUSES if short else CLAUSES
     with _database() as engine:
         _fill(engine, count, open_embedders(""))
-        matcher = Matcher(engine, _MINE, MatcherSettings())
+        matcher = Matcher(engine, _MINE, MatcherSettings(), urgent=True)
         matcher.wait()
         searches, cpu = _times(matcher, 50 if short else 200)
         edits = _edits(engine, matcher, 3 if short else 7)

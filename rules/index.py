@@ -21,9 +21,6 @@ from rules.synonyms import Synonyms
 
 Rows = npt.NDArray[np.int64]
 LANGUAGES = ("zh", "en")
-INLINE = 16
-"""So few new texts are embedded at once, where the models are loaded; else all that happens in the background, while
-search goes on by words alone."""
 _BATCH = 16
 """Texts between two looks at whether the process wants to end."""
 _THREAD = "embedding"
@@ -32,22 +29,31 @@ _logger = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Scores:
-    """One value a clause: the cosines of words and of meaning, and both fused (0..1)."""
+    """One value a clause: cosines of words and of meaning, both fused (0..1); ``meaning``: whether it counts."""
 
     fused: Vector
     lexical: Vector
     dense: Vector
+    meaning: bool = False
+
+
+DENSE = {"minewatch-zh": 0.15, "all-MiniLM-L6-v2": 0.5}
+"""How much meaning counts beside words, by the embedder that ships; set on sentences of this project's own."""
+DENSE_OF_OTHERS = 0.5
+BASE = {"zh": 0.3, "en": 0.1}
+"""The cosine of unrelated texts by the embedders that ship."""
+_LIKELY = 0.2
+"""The cosine of unrelated texts where there are too few clauses to tell."""
+_FEW, _SAMPLE = 20, 200
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How the two kinds of likeness make one score in a language. ``base`` is the dense cosine of unrelated texts."""
+class Meaning:
+    """The vectors of all clauses in a language, how much they count, and the cosine of texts that are not related."""
 
-    dense: float
+    matrix: Vector
+    weight: float
     base: float
-
-
-WEIGHTS: dict[str, Weights] = {"zh": Weights(dense=0.4, base=0.2), "en": Weights(dense=0.5, base=0.1)}
 
 
 class Index:
@@ -61,11 +67,14 @@ class Index:
         synonyms: Synonyms,
         cache: RowCache,
         vectors: Vectors | None = None,
+        *,
+        urgent: bool = False,
     ) -> None:
         self.provisions = tuple(provisions)
         self.synonyms = synonyms
         self._vectors = vectors or Vectors(engine)
         self._embedders = embedders
+        self._urgent = urgent
         self._begin = _moments([p.content.effective_from for p in self.provisions])
         self._end = _moments([p.content.effective_to for p in self.provisions])
         self._bound: dict[str, list[int]] = {}
@@ -77,23 +86,33 @@ class Index:
             for language in LANGUAGES
         }
         self._passages = {language: [passage(p, language) for p in self.provisions] for language in LANGUAGES}
-        self._dense: dict[str, Vector] = {}
+        self._meaning: dict[str, Meaning] = {}
+        self._spoken: dict[tuple[int, str], frozenset[str]] = {}
         self._done = threading.Event()
+        self._embedded, self._to_embed = 0, 0
         self._embed_or_start()
 
     def scores(self, text: str, language: str) -> Scores:
         """The scores of every provision for that text. Raises EmbeddingError where the model cannot be loaded."""
         lexical = self._lexical[language].scores(text)
-        matrix = self._dense.get(language)
-        if matrix is None or not len(self.provisions):
+        meaning = self._meaning.get(language)
+        if meaning is None or not len(self.provisions):
             return Scores(lexical, lexical, np.zeros_like(lexical))
         query = self._vectors.of_query(self._embedders[language], text)
         with one_thread():
-            dense = matrix @ query
-        weights = WEIGHTS[language]
-        meaning = np.clip((dense - weights.base) / (1 - weights.base), 0, 1)
-        fused = (1 - weights.dense) * lexical + weights.dense * meaning
-        return Scores(fused.astype(np.float32), lexical, dense.astype(np.float32))
+            dense = meaning.matrix @ query
+        likeness = np.clip((dense - meaning.base) / (1 - meaning.base), 0, 1)
+        fused = (1 - meaning.weight) * lexical + meaning.weight * likeness
+        return Scores(fused.astype(np.float32), lexical, dense.astype(np.float32), meaning=True)
+
+    def spoken(self, row: int, language: str) -> frozenset[str]:
+        """The concepts that the provision names, in its title or text."""
+        known = self._spoken.get((row, language))
+        if known is None:
+            provision = self.provisions[row]
+            found = self.synonyms.find(f"{provision.title(language)} {provision.text(language)}")
+            known = self._spoken[row, language] = frozenset(found)
+        return known
 
     def in_force(self, at: datetime, without: Sequence[int] = ()) -> Rows:
         """The rows of those provisions that are in force at that time, but for those ``without``."""
@@ -110,14 +129,21 @@ class Index:
         """Wait until every text is embedded; answers whether it is."""
         return self._done.wait(timeout)
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many texts were embedded for this index, of how many; equal where nothing is left to do."""
+        return (self._to_embed, self._to_embed) if self._done.is_set() else (self._embedded, self._to_embed)
+
     def _embed_or_start(self) -> None:
+        """Embed at once what takes no time, and the rest in the background: till then words alone count there."""
         missing = {language: self._missing(language) for language in self._embedders}
-        few = sum(len(texts) for texts in missing.values()) <= INLINE
-        if few and all(embedder.loaded for embedder in self._embedders.values()):
-            self._embed(missing)
-        elif self.provisions:
+        self._to_embed = sum(map(len, missing.values()))
+        quick = [la for la, e in self._embedders.items() if e.loaded and len(missing[la]) <= e.at_once]
+        self._embed({la: missing[la] for la in quick})
+        slow = {la: texts for la, texts in missing.items() if la not in quick}
+        if slow and self.provisions:
             # No daemon: a thread that is inside the model while the interpreter goes away brings the process down.
-            threading.Thread(target=self._embed, args=(missing,), name=_THREAD).start()
+            threading.Thread(target=self._embed_slowly, args=(slow,), name=_THREAD).start()
         else:
             self._done.set()
 
@@ -126,40 +152,62 @@ class Index:
         known = self._vectors.known(self._embedders[language], texts)
         return [t for t in texts if t not in known]
 
-    def _embed(self, missing: dict[str, list[str]]) -> None:
-        """Load the models, embed what is missing and take the vectors into use, language by language."""
+    def _embed_slowly(self, missing: dict[str, list[str]]) -> None:
         self._give_way()
+        count = sum(map(len, missing.values()))
+        if count:
+            _logger.info("embedding clauses", texts=count, languages=sorted(missing))
         try:
-            for language, embedder in self._embedders.items():
-                texts = missing[language]
+            self._embed(missing)
+        finally:
+            self._done.set()
+        if count:
+            _logger.info("clauses embedded", texts=self._embedded)
+
+    def _embed(self, missing: dict[str, list[str]]) -> None:
+        """Embed what is missing and take the vectors into use, language by language."""
+        try:
+            for language, texts in missing.items():
+                embedder = self._embedders[language]
                 for start in range(0, len(texts), _BATCH):
                     if not threading.main_thread().is_alive():
                         return
-                    self._vectors.make(embedder, texts[start : start + _BATCH])
+                    batch = texts[start : start + _BATCH]
+                    self._vectors.make(embedder, batch)
+                    self._embedded += len(batch)
                 if any(self._passages[language]):
                     embedder.load()
-                    self._dense[language] = self._matrix(language)
-            for embedder in self._embedders.values():
+                    self._meaning[language] = self._meaning_of(language)
                 users = [la for la, other in self._embedders.items() if other is embedder]
                 self._vectors.keep_only(embedder, {t for la in users for t in self._passages[la]})
         except (EmbeddingError, SQLAlchemyError) as error:
             _logger.error("searching by words alone", reason=str(error))
-        finally:
-            self._done.set()
 
     def _give_way(self) -> None:
-        """In a thread of its own this work is not urgent: detection and alerts go first where the system knows how."""
-        if threading.current_thread().name == _THREAD and hasattr(os, "setpriority"):
+        """Unless a person waits for it this work is not urgent: detection and alerts go first where the system can."""
+        if not self._urgent and hasattr(os, "setpriority"):
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
-    def _matrix(self, language: str) -> Vector:
+    def _meaning_of(self, language: str) -> Meaning:
+        embedder = self._embedders[language]
         texts = self._passages[language]
         wanted = {t for t in texts if t}
-        vectors = self._vectors.known(self._embedders[language], wanted)
+        vectors = self._vectors.known(embedder, wanted)
         size = len(next(iter(vectors.values()))) if vectors else 1
         empty = np.zeros(size, np.float32)
-        return np.stack([vectors.get(t, empty) for t in texts]) if texts else np.zeros((0, size), np.float32)
+        matrix = np.stack([vectors.get(t, empty) for t in texts]) if texts else np.zeros((0, size), np.float32)
+        ours = DENSE.get(embedder.name.partition("@")[0])
+        return Meaning(matrix, ours or DENSE_OF_OTHERS, BASE[language] if ours else unrelated(matrix))
+
+
+def unrelated(matrix: Vector) -> float:
+    """The cosine that two texts have without having to do with each other: some models give all texts 0.8 and more."""
+    rows = matrix[np.linspace(0, len(matrix) - 1, min(_SAMPLE, len(matrix))).astype(int)] if len(matrix) else matrix
+    if len(rows) < _FEW:
+        return _LIKELY
+    cosines = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
+    return float(np.clip(np.median(cosines), 0, 0.95))
 
 
 def _moments(times: Sequence[datetime | None]) -> npt.NDArray[np.float64]:

@@ -51,7 +51,8 @@ class LexicalIndex:
         self._idf = (np.log((1 + len(rows)) / (1 + present)) + 1).astype(np.float32)
         data = data * self._idf[indices]
         pointers = np.concatenate([[0], np.cumsum(lengths)])
-        self._matrix = csr_matrix((data, indices, pointers), shape=(len(rows), _FEATURES))
+        # By columns: a search looks at those few that its text has.
+        self._columns = csr_matrix((data, indices, pointers), shape=(len(rows), _FEATURES)).tocsc()
         owners = np.repeat(np.arange(len(rows)), lengths)
         norms = np.sqrt(np.bincount(owners, weights=data.astype(np.float64) ** 2, minlength=len(rows)))
         pivot = norms.mean() if len(rows) else 1.0
@@ -60,10 +61,13 @@ class LexicalIndex:
     def scores(self, text: str) -> Vector:
         """The likeness (about 0..1) between ``text`` and each row."""
         indices, data = hashed(query_features(text, self._synonyms))
-        query = np.zeros(_FEATURES, np.float32)
-        query[indices] = data * self._idf[indices]
-        norm = float(np.linalg.norm(query)) or 1.0
-        result: Vector = (self._matrix @ query) / (self._norms * norm)
+        weights = data * self._idf[indices]
+        found = np.zeros(len(self._norms), np.float32)
+        columns = self._columns
+        for weight, begin, end in zip(weights, columns.indptr[indices], columns.indptr[indices + 1], strict=True):
+            found[columns.indices[begin:end]] += columns.data[begin:end] * weight
+        norm = float(np.linalg.norm(weights)) or 1.0
+        result: Vector = found / (self._norms * norm)
         return result
 
 

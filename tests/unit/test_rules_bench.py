@@ -86,7 +86,7 @@ def test_what_is_published_is_read_again_only_where_it_changed(engine, monkeypat
 class Counting:
     """An embedder that counts what it was asked for."""
 
-    name, loaded = "counting", True
+    name, loaded, at_once = "counting", True, 16
 
     def __init__(self) -> None:
         self.asked: list[str] = []

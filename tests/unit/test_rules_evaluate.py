@@ -12,7 +12,7 @@ from rules.errors import ClauseError, EvaluationError
 from rules.evaluate import evaluate, ndcg, recall, reciprocal_rank
 from rules.importer import import_code
 from rules.lexical import LexicalIndex, RowCache, features
-from rules.matcher import FLOORS
+from rules.matcher import WORD_FLOORS
 from rules.settings import MatcherSettings
 from rules.synonyms import Concept, Synonyms, bundled_synonyms, read_synonyms
 from stream.database import open_database
@@ -90,8 +90,8 @@ def test_the_floor_tells_what_no_code_governs_from_what_it_does(regulation, test
     rows = json.loads((test_data / "codes/zh/mkaqgc_2016_articles.json").read_text(encoding="utf-8"))
     index = LexicalIndex([row["text"] for row in rows], bundled_synonyms(), RowCache())
     sentences = tomllib.loads(FLOOR_SET.read_text(encoding="utf-8"))["zh"]
-    outside = [index.scores(s).max() < FLOORS["zh"] for s in sentences["outside"]]
-    inside = [index.scores(s).max() < FLOORS["zh"] for s in sentences["inside"]]
+    outside = [index.scores(s).max() < WORD_FLOORS["zh"] for s in sentences["outside"]]
+    inside = [index.scores(s).max() < WORD_FLOORS["zh"] for s in sentences["inside"]]
     assert len(outside) >= 90
     assert sum(outside) >= 0.75 * len(outside)
     assert sum(inside) <= 0.05 * len(inside)
