@@ -1,7 +1,7 @@
 """Every table of the house, imported so that the migrations see them all."""
 
 from console import accounts, api_tokens, idempotency, sessions
-from disposal import alert, audit, document, emergency, escalation, notify, policy, retention, roster
+from disposal import alert, audit, document, emergency, escalation, ledger, notify, policy, retention, roster
 from rules import clause, embedding, knowledge
 from stream import checkpoint, health, heartbeat, readings, site, trouble
 
@@ -20,6 +20,7 @@ __all__ = [
     "heartbeat",
     "idempotency",
     "knowledge",
+    "ledger",
     "notify",
     "policy",
     "readings",

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, L
 
 from disposal.answer import schema
 from disposal.errors import DraftError
+from disposal.ledger import Usage, digest_of_folder, record
 from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
 from disposal.settings import LocalModelSettings
@@ -44,6 +45,8 @@ class CausalBackend:
         assert settings.folder is not None
         self._settings = settings
         self._lock = threading.Lock()
+        self.batch = settings.batch
+        self.digest = digest_of_folder(settings.folder)
         self.name = f"transformers:{settings.folder.name}"
         self.tokenizer, self._model = _load(settings.folder)
         if full_precision:
@@ -67,6 +70,11 @@ class CausalBackend:
         if isinstance(written, DraftError):
             raise written
         return written
+
+    def shown(self, request: DraftRequest) -> bool:
+        """It reads text alone."""
+        del request
+        return False
 
     def answers(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> list[str | DraftError]:
         """The model's JSON for each request, written side by side; the error of those that did not end in time.
@@ -99,6 +107,8 @@ class CausalBackend:
         inputs = self._inputs(prompts)
         output = self._complete(inputs, self._settings.tokens, seconds, [constraint])
         constraint.take(output)
+        for sent, wrote in zip(inputs["attention_mask"].sum(1).tolist(), constraint.tokens, strict=True):
+            record(Usage(int(sent), 0, wrote))
         written = self.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         slow = f"{self.name} did not come to an end within {seconds:.1f} s and {self._settings.tokens} tokens."
         ended = zip(written, constraint.complete, strict=True)

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from disposal.causal import CausalBackend, Written
 from disposal.clerk_prompt import VERSION, answer_from, ask, blanks, grammar
-from disposal.errors import ModelError
+from disposal.errors import DraftError, ModelError
 from disposal.prompt import Prompt
 from disposal.request import DraftRequest
 from disposal.settings import LocalModelSettings
 
 FOLDER = Path(__file__).parent / "models" / "clerk"
+BATCH = 8
+"""Drafts that are written side by side at most."""
 TOKENS = 260
 """Tokens that a draft may have: some three times of what one usually has."""
 
@@ -27,6 +29,7 @@ class ClerkBackend:
     def __init__(self, folder: Path = FOLDER) -> None:
         """Load it. Raises ModelError where a file of it is not the one that was pinned."""
         self.digest = verified(folder)
+        self.batch = BATCH
         self._causal = CausalBackend(LocalModelSettings(folder=folder, tokens=TOKENS), full_precision=True)
         self.parameters, self.tokenizer = self._causal.parameters, self._causal.tokenizer
         self.name = f"clerk:{self.digest[:8]}"
@@ -41,6 +44,19 @@ class ClerkBackend:
         if isinstance(written, Exception):
             raise written
         return answer_from(written, request)
+
+    def answers(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> list[str | DraftError]:
+        """The whole answers as JSON, written side by side; the error of those that did not come to an end in time."""
+        texts = self.write(asked, seconds).texts
+        return [
+            t if isinstance(t, DraftError) else answer_from(t, request)
+            for t, (request, _) in zip(texts, asked, strict=True)
+        ]
+
+    def shown(self, request: DraftRequest) -> bool:
+        """It reads text alone."""
+        del request
+        return False
 
     def write(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> Written:
         """What the clerk itself writes for those requests, side by side, before its blanks are filled in."""

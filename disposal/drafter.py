@@ -9,12 +9,15 @@ import structlog
 
 from disposal import composer
 from disposal.answer import content_from, read_answer
+from disposal.batching import Batching, asked, batched
 from disposal.callout import Guard
 from disposal.checks import check, passed, repair
 from disposal.document import Check, DocumentContent
 from disposal.errors import DraftError, ModelError, StaysOnSiteError
+from disposal.ledger import Use, collecting
 from disposal.prompt import Prompt
 from disposal.request import DraftRequest
+from disposal.second_look import Loader, SecondLook, doubt, look_of
 from disposal.settings import DrafterSettings
 
 _logger = structlog.get_logger()
@@ -33,12 +36,17 @@ class Backend(Protocol):
         """What the model wrote, within ``seconds``. Raises DraftError where it does not answer in time or at all."""
         ...
 
+    def shown(self, request: DraftRequest) -> bool:
+        """Whether the evidence picture goes with that request."""
+        ...
+
 
 class Draft(NamedTuple):
     """A checked draft: who wrote it, what the checks found, and what happened on the way.
 
     ``schema_valid`` tells of the model's answer before any repair (None: the composer wrote it), ``fell_through``
-    counts the backends that gave nothing usable before this one.
+    counts the backends that gave nothing usable before this one; ``look`` is what a model said of the picture, also one
+    whose draft was of no use.
     """
 
     content: DocumentContent
@@ -50,17 +58,25 @@ class Draft(NamedTuple):
     repaired: bool
     fell_through: int
     seconds: float
+    look: SecondLook | None = None
+    uses: tuple[Use, ...] = ()
 
 
 class Drafter:
     """Writes documents. Safe to use from several threads; what it does is counted through ``count``."""
 
     def __init__(
-        self, backends: Sequence[Backend], settings: DrafterSettings, count: Callable[[str], None] = lambda _: None
+        self,
+        backends: Sequence[Backend],
+        settings: DrafterSettings,
+        count: Callable[[str], None] = lambda _: None,
+        spent: Callable[[str], float] = lambda _: 0.0,
     ) -> None:
+        """``spent``: what a backend of that name has cost today, to hold against its budget."""
         self._backends = tuple(backends)
         self._settings = settings
         self._count = count
+        self._spent = spent
         self._resting: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -69,17 +85,47 @@ class Drafter:
         """No language model is configured: a document takes some milliseconds."""
         return not self._backends
 
+    @property
+    def batch(self) -> int:
+        """How many documents are best drafted at once."""
+        first = next((b for b in self._backends if self._serves(b)), None)
+        return int(getattr(first, "batch", 1)) if first is not None else 1
+
     def draft(self, request: DraftRequest) -> Draft:
         """The document for this request: from the first backend whose draft holds, else composed."""
+        return self._collected(request, self._backends)
+
+    def draft_all(self, requests: Sequence[DraftRequest]) -> list[Draft]:
+        """The documents for these requests, side by side where the first backend that serves can do that."""
+        first = next((b for b in self._backends if self._serves(b)), None)
+        if len(requests) < 2 or not isinstance(first, Batching):
+            return [self.draft(request) for request in requests]
+        behind = self._backends[self._backends.index(first) + 1 :]
+        given = batched(first, requests, self._settings.seconds)
+        drafts = [self._collected(request, (one, *behind)) for request, one in zip(requests, given, strict=True)]
+        return [draft._replace(seconds=draft.seconds + one.took) for draft, one in zip(drafts, given, strict=True)]
+
+    def compose(self, request: DraftRequest) -> Draft:
+        """The document without any model, for what cannot wait for one."""
+        self._count("drafts_waited_too_long")
+        return self._collected(request, ())
+
+    def _collected(self, request: DraftRequest, backends: Sequence[Backend]) -> Draft:
+        with collecting() as uses:
+            draft = self._draft(request, backends)
+        return draft._replace(uses=tuple(uses))
+
+    def _draft(self, request: DraftRequest, backends: Sequence[Backend]) -> Draft:
         begin = time.monotonic()
         failures = 0
-        for backend in self._backends:
-            if self._rests(backend):
+        looks: list[SecondLook] = []
+        for backend in backends:
+            if not self._serves(backend):
                 failures += 1
                 continue
-            draft = self._ask(backend, request, failures, begin)
+            draft = self._ask(backend, request, failures, begin, looks)
             if draft is not None:
-                return draft
+                return draft._replace(look=doubt(looks))
             failures += 1
         content = composer.compose(request)
         self._count("drafts_composed")
@@ -93,15 +139,18 @@ class Drafter:
             False,
             failures,
             time.monotonic() - begin,
+            doubt(looks),
         )
 
-    def _ask(self, backend: Backend, request: DraftRequest, failures: int, begin: float) -> Draft | None:
+    def _ask(
+        self, backend: Backend, request: DraftRequest, failures: int, begin: float, looks: list[SecondLook]
+    ) -> Draft | None:
         left = self._settings.seconds - (time.monotonic() - begin)
         if left <= 0:
             return None
         prompt = backend.prompt(request)
         try:
-            text = backend.answer(request, prompt, left)
+            text = asked(backend, request, prompt, left)
         except DraftError as error:
             # A private request says nothing about the backend: the next one may be for it.
             self._fell_through(backend, str(error), rests=not isinstance(error, StaysOnSiteError))
@@ -110,8 +159,10 @@ class Drafter:
         try:
             answer, exact = read_answer(text)
         except DraftError as error:
+            looks += look_of(None, "", backend.name, shown=backend.shown(request))
             self._fell_through(backend, str(error))
             return None
+        looks += look_of(answer.picture_verdict, answer.picture_reason, backend.name, shown=backend.shown(request))
         content = content_from(answer, request, backend.name)
         exact = exact and len(content.citations) == len(answer.citations)
         self._count("drafts_schema_valid" if exact else "drafts_schema_invalid")
@@ -127,9 +178,16 @@ class Drafter:
             content, backend.name, request.language, prompt.version, checks, exact, repaired, failures, seconds
         )
 
-    def _rests(self, backend: Backend) -> bool:
+    def _serves(self, backend: Backend) -> bool:
+        """Neither resting after a failure, nor over its budget of the day."""
         with self._lock:
-            return time.monotonic() < self._resting.get(backend.name, 0.0)
+            if time.monotonic() < self._resting.get(backend.name, 0.0):
+                return False
+        budget = getattr(backend, "daily_budget", 0.0)
+        if not budget or self._spent(backend.name) < budget:
+            return True
+        self._count("drafts_over_budget")
+        return False
 
     def _fell_through(self, backend: Backend, reason: str, *, rests: bool = False) -> None:
         """Count a backend that gave nothing usable; one that did not answer rests, so that no queue grows behind it."""
@@ -140,10 +198,17 @@ class Drafter:
                 self._resting[backend.name] = time.monotonic() + self._settings.rest_seconds
 
 
-def open_drafter(settings: DrafterSettings, count: Callable[[str], None], guard: Guard | None = None) -> Drafter:
+def open_drafter(
+    settings: DrafterSettings,
+    count: Callable[[str], None],
+    guard: Guard | None = None,
+    pictures: Loader | None = None,
+    spent: Callable[[str], float] = lambda _: 0.0,
+) -> Drafter:
     """The drafter that the settings describe; backends that are not configured are left out.
 
-    ``guard``: what every call out goes through; without one it is masked, but not written down.
+    ``guard``: what every call out goes through; without one it is masked, but not written down. ``pictures``:
+    reads evidence for a model that takes pictures; without it none is shown. ``spent``: what a backend cost today.
 
     Raises ConfigurationError where a local model's folder holds no model.
     """
@@ -154,14 +219,14 @@ def open_drafter(settings: DrafterSettings, count: Callable[[str], None], guard:
         if name == "openai" and settings.endpoint.url:
             from disposal.endpoint import EndpointBackend
 
-            backends.append(EndpointBackend(settings.endpoint, guard))
+            backends.append(EndpointBackend(settings.endpoint, guard, pictures))
         if name == "transformers" and settings.local.folder is not None:
             from disposal.causal import CausalBackend
 
             backends.append(CausalBackend(settings.local))
         if name == "clerk" and (clerk := _clerk()) is not None:
             backends.append(clerk)
-    return Drafter(backends, settings, count)
+    return Drafter(backends, settings, count, spent)
 
 
 def _clerk() -> Backend | None:

@@ -20,6 +20,14 @@ class EndpointSettings(Section):
     model: str = Field("", title="Model", description="The model's name at that endpoint.")
     key: SecretStr = Field(SecretStr(""), title="Key", description="API key, where the endpoint asks for one.")
     where: Literal["auto", "on-site", "off-site"] = Field("auto", title="Where it stands", description=_WHERE)
+    price_input: float = Field(0.0, ge=0, title="Price of input", description="What a million tokens sent cost.")
+    price_cached: float = Field(
+        0.0, ge=0, title="Price of cached input", description="What a million tokens cost that the server knew already."
+    )
+    price_output: float = Field(0.0, ge=0, title="Price of output", description="What a million tokens written cost.")
+    daily_budget: float = Field(
+        0.0, ge=0, title="Daily budget", description="After so much on a UTC day the next backend serves; 0: no limit."
+    )
     pictures: bool = Field(
         False, title="Pictures", description="The model takes pictures: the evidence goes with the request."
     )
@@ -38,6 +46,7 @@ class LocalModelSettings(Section):
 
     folder: Path | None = Field(None, title="Model folder", description="Folder of the model; empty: none.")
     tokens: int = Field(900, ge=100, le=8000, title="Tokens", description="Tokens that a draft may have at most.")
+    batch: int = Field(8, ge=1, le=64, title="Batch", description="Drafts that are written side by side at most.")
 
 
 class DrafterSettings(Section):
@@ -54,6 +63,13 @@ class DrafterSettings(Section):
     )
     rest_seconds: float = Field(
         60.0, ge=0, title="Rest", description="Seconds for which a backend that did not answer is not asked again."
+    )
+    wait_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        title="Longest wait",
+        description="Seconds that an alert waits for a model at most; in a flood what has waited longer is composed.",
     )
     endpoint: EndpointSettings = EndpointSettings()
     local: LocalModelSettings = LocalModelSettings()

@@ -23,11 +23,13 @@ from disposal.document import (
 )
 from disposal.drafter import Draft, Drafter
 from disposal.due import BACK_OFF, Claim, Line, Move, Result, Standing, claim, finish, next_move, release
+from disposal.ledger import book
 from disposal.notify import post
 from disposal.paper import content_digest
 from disposal.policy import PolicyVersion, in_force, may_close
-from disposal.request import stored
+from disposal.request import DraftRequest, stored
 from disposal.sampling import sampled, sampling_share, tally
+from disposal.second_look import note
 from disposal.settings import DisposalSettings
 from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling_of
 from rules.matcher import Match
@@ -75,8 +77,11 @@ class Steps:
     def do_next(self, steps: tuple[str, ...], owner: str) -> bool:
         """Do the most urgent steps that are due among ``steps``, some at a time; answers whether there were any."""
         seconds = self._settings.lease_seconds + self._settings.drafter.seconds
-        limit = _BATCH if self._drafter.quick or "draft" not in steps else 1
+        limit = _BATCH if self._drafter.quick or "draft" not in steps else self._drafter.batch
         taken = claim(self._engine, self._mine, steps, owner, utc_now(), seconds, limit)
+        if steps == ("draft",) and len(taken) > 1 and self._drafter.batch > 1:
+            self._finish(self._draft_all(taken))
+            return True
         results = []
         for one in taken:
             try:
@@ -85,6 +90,42 @@ class Steps:
                 self._failed(one, error)
         self._finish(results)
         return bool(taken)
+
+    def compose_late(self, owner: str) -> bool:
+        """Compose what has waited for a model past its budget, the most urgent first; answers whether there was any.
+
+        In a flood the model goes on with the most urgent alerts meanwhile.
+        """
+        if self._drafter.quick:
+            return False
+        wait = self._settings.drafter.wait_seconds
+        due, seconds = utc_now() - timedelta(seconds=wait), self._settings.lease_seconds + wait
+        taken = claim(self._engine, self._mine, ("draft",), owner, due, seconds, _BATCH)
+        results = []
+        for one in taken:
+            try:
+                document, request = self._request(one)
+                results.append(_drafted(one, document, self._drafter.compose(request)))
+            except Exception as error:  # noqa: BLE001  # as in do_next
+                self._failed(one, error)
+        self._finish(results)
+        return bool(taken)
+
+    def _draft_all(self, taken: list[Claim]) -> list[Result]:
+        """Have several documents written side by side."""
+        asked = []
+        for one in taken:
+            try:
+                asked.append((one, *self._request(one)))
+            except Exception as error:  # noqa: BLE001  # as in do_next
+                self._failed(one, error)
+        try:
+            drafts = self._drafter.draft_all([request for _, _, request in asked])
+        except Exception as error:  # noqa: BLE001  # as in do_next
+            for one, _, _ in asked:
+                self._failed(one, error)
+            return []
+        return [_drafted(one, document, draft) for (one, document, _), draft in zip(asked, drafts, strict=True)]
 
     def _finish(self, results: list[Result]) -> None:
         """Commit results together; where one spoils that, each by itself."""
@@ -110,23 +151,13 @@ class Steps:
 
     def draft(self, taken: Claim) -> Result:
         """Have the document written."""
+        document, request = self._request(taken)
+        return _drafted(taken, document, self._drafter.draft(request))
+
+    def _request(self, taken: Claim) -> tuple[Document, DraftRequest]:
         document = self._document(taken.alert)
         language, privacy = self._settings.drafter.language, self._settings.privacy
-        request = draft_request(self._engine, taken.alert, document, language, utc_now(), privacy)
-        draft = self._drafter.draft(request)
-
-        def apply(session: Session, alert: Alert) -> Line:
-            row = session.get_one(Document, document.id)
-            _write(row, draft)
-            session.add(row)
-            _advance(alert, "decide")
-            alert.responsible_zh, alert.responsible_en = draft.content.responsible.zh, draft.content.responsible.en
-            actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
-            after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
-            after["digest"] = content_digest(row)
-            return Line(actor, "drafted", {"document": "DRAFT"}, after)
-
-        return Result(taken, apply)
+        return document, draft_request(self._engine, taken.alert, document, language, utc_now(), privacy)
 
     def decide(self, taken: Claim) -> Result:
         """Let the policy judge, or put the document before a person, or wait for what has to come first."""
@@ -210,6 +241,25 @@ class Steps:
 def may_close_nothing() -> Verdict:
     """The verdict where no policy is in force."""
     return Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures="none"),))
+
+
+def _drafted(taken: Claim, document: Document, draft: Draft) -> Result:
+    def apply(session: Session, alert: Alert) -> Line:
+        row = session.get_one(Document, document.id)
+        _write(row, draft)
+        note(alert, draft.look)
+        session.add(row)
+        book(session, alert.mine, row.id, draft.uses, draft.backend, utc_now())
+        _advance(alert, "decide")
+        alert.responsible_zh, alert.responsible_en = draft.content.responsible.zh, draft.content.responsible.en
+        actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
+        after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
+        after["digest"] = content_digest(row)
+        if draft.look is not None:
+            after["look"] = f"{draft.look.verdict}: {draft.look.reason}"
+        return Line(actor, "drafted", {"document": "DRAFT"}, after)
+
+    return Result(taken, apply)
 
 
 def _advance(alert: Alert, step: str) -> None:

@@ -16,6 +16,7 @@ from disposal.callout import CallOuts
 from disposal.drafter import open_drafter
 from disposal.errors import AuditError
 from disposal.intake import take_all
+from disposal.ledger import spent_today
 from disposal.loop import Loop, Sometimes
 from disposal.notify import Postman
 from disposal.policy import ship_policy
@@ -98,15 +99,23 @@ class DueLoops:
         finder: Callable[[], Finder],
         heartbeat: Heartbeat,
         stop: threading.Event,
+        store: EvidenceStore | None = None,
     ) -> None:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        drafter = open_drafter(settings.drafter, _counting(heartbeat), CallOuts(engine, mine))
+        pictures = (lambda e: store.get(mine, e.sha256, e.media_type)) if store else None
+        drafter = open_drafter(
+            settings.drafter,
+            _counting(heartbeat),
+            CallOuts(engine, mine),
+            pictures,
+            lambda backend: spent_today(engine, mine, backend, utc_now()),
+        )
         steps = Steps(engine, mine, finder, drafter, settings, heartbeat.count)
         postman = Postman(engine, mine, settings.notify, owner, heartbeat.count, settings.privacy)
         self._sweep = Sometimes(1.0, lambda: sweep(engine, mine, settings, utc_now()))
         self._heads = Sometimes(settings.audit.seconds, lambda: _export(engine, mine, settings))
         self.loops = (
-            Loop("steps", self._waking(lambda: steps.do_next(("match", "decide"), f"{owner}:steps")), stop),
+            Loop("steps", self._waking(lambda: _step(steps, owner)), stop),
             Loop("drafting", self._waking(lambda: steps.do_next(("draft",), f"{owner}:drafting")), stop),
             Loop("deliveries", postman.deliver_next, stop),
             Loop("time", self._by_time, stop),
@@ -130,6 +139,12 @@ class DueLoops:
         self._sweep()
         self._heads()
         return False
+
+
+def _step(steps: Steps, owner: str) -> bool:
+    """What takes no model: also documents that have waited for one too long."""
+    did = steps.do_next(("match", "decide"), f"{owner}:steps")
+    return steps.compose_late(f"{owner}:late") or did
 
 
 def _counting(heartbeat: Heartbeat) -> Callable[[str], None]:
@@ -193,10 +208,11 @@ def run_disposal(
     log = open_log(log_settings)
     heartbeat = Heartbeat(engine, mine, NAME)
     matcher = Matcher(engine, mine, rules_settings.matcher)
-    due_loops = DueLoops(engine, mine, settings, lambda: matcher, heartbeat, stop)
+    store = open_evidence(evidence_url)
+    due_loops = DueLoops(engine, mine, settings, lambda: matcher, heartbeat, stop, store)
     stage = DisposalStage(engine, mine, settings, heartbeat, due_loops.wake)
     keeping = settings.retention.outlasting(log_settings.retention_hours)
-    sweeping = Sweeping(engine, open_evidence(evidence_url), mine, keeping, heartbeat, stop)
+    sweeping = Sweeping(engine, store, mine, keeping, heartbeat, stop)
     loops = (*due_loops.loops, Loop("retention", sweeping, stop))
     for loop in loops:
         loop.start()

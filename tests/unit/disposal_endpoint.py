@@ -15,6 +15,14 @@ GOOD: dict[str, Any] = {
     "contingency": "浓度继续上升时扩大撤人范围。",
     "acceptance": "读数恢复正常并经他人复查。",
 }
+USAGE = {
+    "usage": {
+        "prompt_tokens": 120,
+        "completion_tokens": 30,
+        "total_tokens": 150,
+        "prompt_tokens_details": {"cached_tokens": 64},
+    }
+}
 
 
 class Endpoint:
@@ -24,12 +32,16 @@ class Endpoint:
         self.mood = "well"
         self.asked: list[dict[str, Any]] = []
         self.url = ""
+        self.picture = ""
+        self.blind = False
         self.released = threading.Event()
 
     def answer(self, asked: dict[str, Any]) -> str:
         """The model's text for the present mood."""
         items = asked["response_format"]["json_schema"]["schema"]["properties"]["citations"].get("items", {})
         good = {"citations": items.get("enum", [])[:1], **GOOD}
+        if "picture_verdict" in asked["response_format"]["json_schema"]["schema"]["properties"] and self.picture:
+            good |= {"picture_verdict": self.picture, "picture_reason": f"{self.picture}: 图中可见"}
         return {
             "well": json.dumps(good, ensure_ascii=False),
             "garbage": "\x00\x01 lorem ipsum",
@@ -62,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
             "html": (200, b"<html>log in</html>"),
             "empty": (200, b'{"choices": []}'),
         }
-        if state.mood == "hangs":
+        if state.blind and isinstance(asked["messages"][0]["content"], list):
+            self.reply(400, b'{"error": {"message": "image input is not supported"}}')
+        elif state.mood == "hangs":
             state.released.wait(60)
         elif state.mood == "trickles":
             self.trickle()
@@ -75,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             message = {"role": "assistant", "content": state.answer(asked)}
             choice = {"index": 0, "finish_reason": "stop", "message": message}
-            said = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+            said = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], **USAGE}
             self.reply(200, json.dumps(said).encode())
 
     def reply(self, status: int, body: bytes) -> None:

@@ -186,6 +186,26 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('code', 'edition')
     )
     op.create_index(op.f('ix_code_edition_mine'), 'code_edition', ['mine'], unique=False)
+    op.create_table('draft_use',
+    sa.Column('id', sa.String(32), nullable=False),
+    sa.Column('mine', sa.String(63), nullable=False),
+    sa.Column('document_id', sa.String(48), nullable=False),
+    sa.Column('at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('backend', sa.String(), nullable=False),
+    sa.Column('prompt', sa.String(), nullable=False),
+    sa.Column('prompt_digest', sa.String(64), nullable=False),
+    sa.Column('model_digest', sa.String(), nullable=False),
+    sa.Column('input_tokens', sa.Integer(), nullable=False),
+    sa.Column('cached_tokens', sa.Integer(), nullable=False),
+    sa.Column('output_tokens', sa.Integer(), nullable=False),
+    sa.Column('price', sa.Float(), nullable=False),
+    sa.Column('seconds', sa.Float(), nullable=False),
+    sa.Column('used', sa.Boolean(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index('draft_use_at', 'draft_use', ['mine', 'at'], unique=False)
+    op.create_index('draft_use_spent', 'draft_use', ['mine', 'backend', 'at'], unique=False)
+    op.create_index(op.f('ix_draft_use_document_id'), 'draft_use', ['document_id'], unique=False)
     op.create_table('duty',
     sa.Column('id', sa.String(32), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -495,6 +515,10 @@ def downgrade() -> None:
     op.drop_table('emergency_plan')
     op.drop_index(op.f('ix_duty_mine'), table_name='duty')
     op.drop_table('duty')
+    op.drop_index(op.f('ix_draft_use_document_id'), table_name='draft_use')
+    op.drop_index('draft_use_spent', table_name='draft_use')
+    op.drop_index('draft_use_at', table_name='draft_use')
+    op.drop_table('draft_use')
     op.drop_index(op.f('ix_code_edition_mine'), table_name='code_edition')
     op.drop_table('code_edition')
     op.drop_index(op.f('ix_closure_policy_state'), table_name='closure_policy')
