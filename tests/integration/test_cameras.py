@@ -352,18 +352,21 @@ class _Page(http.server.BaseHTTPRequestHandler):
             self.send_error(401)
         elif self.path == "/video":
             self._pictures()
+        elif self.path == "/growing":
+            self._pictures(larger_from=20)
         else:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
             self.wfile.write(b"<html><body>Log in</body></html>")
 
-    def _pictures(self) -> None:
+    def _pictures(self, larger_from: int = 1000) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
         self.end_headers()
         for number in range(200):
-            _, jpeg = cv2.imencode(".jpg", picture(number))
+            size = (128, 96) if number >= larger_from else (64, 48)
+            _, jpeg = cv2.imencode(".jpg", picture(number, *size))
             head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
                 self.wfile.write(head.encode() + bytes(jpeg) + b"\r\n")
@@ -386,10 +389,44 @@ def page() -> Iterator[str]:
     server.server_close()
 
 
+def test_what_a_camera_is_called_by_never_shows_its_password(
+    impatient: Capture, page: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keepers = [
+        impatient.keeper(camera(f"http://root:hunter2@{page}{path}", id=name))
+        for name, path in (("refused", "/secret"), ("page", "/"))
+    ]
+    for keeper in keepers:
+        impatient.until(lambda: bool(impatient.risks()), keeper)
+        impatient.until(lambda keeper=keeper: keeper.pid is None, keeper)
+    told = [m for m in impatient.messages if isinstance(m, Health | Risk)]
+    assert any("refuses the user name and password" in str(m) for m in told)
+    assert "hunter2" not in str(impatient.messages)
+    out, err = capfd.readouterr()
+    assert "hunter2" not in out + err
+    for keeper in keepers:
+        keeper.ask_to_stop()
+        keeper.stop(time.monotonic() + 5)
+
+
 def test_an_http_camera(capture: Capture, page: str) -> None:
     keeper = capture.keeper(camera(f"http://{page}/video"))
     capture.until(lambda: len(capture.frames()) > 20, keeper)
     assert (capture.frames()[0].width, capture.frames()[0].height) == (64, 48)
+    keeper.ask_to_stop()
+    keeper.stop(time.monotonic() + 5)
+
+
+def test_a_stream_that_changes_its_size_goes_on(capture: Capture, page: str) -> None:
+    """In the size in which it was opened: zones are drawn in shares of the picture, and still lie where they lay."""
+    keeper = capture.keeper(camera(f"http://root:hunter2@{page}/growing"))
+    capture.until(lambda: len(capture.frames()) > 60, keeper)
+    frames = capture.frames()[:60]
+    assert {(f.width, f.height) for f in frames} == {(64, 48)}
+    assert len({f.opened_at for f in frames}) == 1, "nobody had to open it again"
+    last = cv2.imdecode(np.frombuffer(frames[-1].jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert last is not None
+    assert last.mean() == pytest.approx(59, abs=4), "the larger picture, whole"
     keeper.ask_to_stop()
     keeper.stop(time.monotonic() + 5)
 
