@@ -38,6 +38,7 @@ from console import (
     queue,
     raise_hazard,
     tokens_page,
+    shift_test_page,
     wall,
     zones_page,
 )
@@ -60,6 +61,7 @@ from console.security import BodyLimit, SecurityHeaders
 from console.server import serve_on
 from console.services import Services, screen_zone
 from console.translations import text
+from console.shift_test import keep_testing
 from console.web_settings import WebSettings, listen
 from rules.settings import RulesSettings
 from stream.evidence import EvidenceStore
@@ -93,6 +95,7 @@ _PAGES = (
     tokens_page,
     zones_page,
 )
+    shift_test_page,
 _logger = structlog.get_logger()
 
 
@@ -159,10 +162,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     announcer: Announcer = app.state.services.announcer
     following = asyncio.create_task(announcer.run())
     yield
+    testing = asyncio.create_task(keep_testing(app.state.services))
     app.state.pending.close()
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
+    for task in (following, testing):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -14,9 +14,11 @@ from console.figures import Figures
 from console.names import Names
 from console.services import services
 from console.sessions import Visitor
+from console.shift_test import sentence, shift_of, state_of
 from console.translations import LANGUAGES, Phrases
 from console.urgent import Urgent, find_urgent
 from stream.database import reading
+from stream.messages import utc_now
 
 YEAR = 365 * 24 * 3600
 LANGUAGE_COOKIE = "minewatch-language"
@@ -48,12 +50,15 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "names": Names(ours.names.site(), tongue),
         "urgent": Urgent(),
         "newest": 0,
+        "tested": "",
     }
     if visitor is not None and not visitor.must_change:
         # Read before the rest of the page: what changes in between is told again rather than missed.
         context["newest"] = ours.announcer.newest()
         with reading(ours.engine) as session:
             context["urgent"] = find_urgent(session, ours.mine)
+            test = state_of(session, ours.mine, shift_of(ours, utc_now()))
+        context["tested"] = sentence(test, tongue) if ours.settings.test_alarm else ""
     response = _templates.TemplateResponse(request, template, context | values, status_code=status)
     if visitor is None and not guest_secret(request):
         _set_cookie(request, response, guest_cookie(request), secret, None)

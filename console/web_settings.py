@@ -112,6 +112,12 @@ class WebSettings(Section):
         8, ge=0, le=23, title="First shift", description="The hour of the day, local time, at which a shift begins."
     )
 
+    test_alarm: bool = Field(
+        True,
+        title="Test alarm",
+        description="Once a shift a test alarm goes from the log to a dispatcher's page and to the webhook, and says so.",
+    )
+
     @field_validator("time_zone")
     @classmethod
     def _known(cls, value: str) -> str:

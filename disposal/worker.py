@@ -24,6 +24,7 @@ from disposal.settings import DisposalSettings, RetentionSettings
 from disposal.situation import current_site
 from disposal.steps import Finder, Steps
 from disposal.sweep import sweep
+from disposal.test_alarm import take_tests
 from rules.matcher import Matcher
 from rules.settings import RulesSettings
 from stream.database import open_database, writing
@@ -63,7 +64,7 @@ class DisposalStage:
     def handle(self, items: Sequence[Item]) -> None:
         """Commit the alerts of a batch together; a risk event that came before changes nothing."""
         store_health(self._engine, [item.message for item in items if isinstance(item.message, Health)])
-        risks = [item.message for item in items if isinstance(item.message, Risk)]
+        risks = take_tests(self._engine, [item.message for item in items if isinstance(item.message, Risk)])
         if not risks:
             return
         try:

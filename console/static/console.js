@@ -100,8 +100,19 @@ function listenForSilence() {
 
 // The queue is told its lines; an alert's page is drawn anew when that alert changed, the wall at most once a second.
 function changed(change) {
+  if (change.action === 'test-alarm') heardTest();
   if (page === 'alert' && location.pathname.split('/')[2] === change.subject.split(/[/-]/)[1]) reload();
   else if (page !== 'queue' && page !== 'alert' && document.body.dataset.liveUrl !== '/urgent') reload();
+}
+
+// The test alarm has come as far as this page: it sounds once, and the answer says how long it took.
+async function heardTest() {
+  const token = $('[name=form_token]');
+  if (!token || !$('#tested')) return;
+  beep(520, 2);
+  const answer = await fetch('/test-alarm', { method: 'POST', body: new URLSearchParams({ form_token: token.value }), headers: { 'X-Requested-With': 'console' } });
+  const said = answer.ok ? await answer.json().catch(() => null) : null;
+  if (said) { $('#tested').textContent = said.sentence; announce(said.sentence); }
 }
 
 function follow(said) {

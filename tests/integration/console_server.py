@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -25,8 +25,10 @@ def free_port() -> int:
 class Running:
     """The console of a mine on a port of this machine."""
 
-    def __init__(self, mine: Mine, port: int | None = None, language: str = "en") -> None:
-        self.settings = WebSettings(port=port or free_port(), language=language, login_attempts=50)  # type: ignore[arg-type]
+    def __init__(self, mine: Mine, port: int | None = None, language: str = "en", **more: Any) -> None:
+        self.settings = WebSettings(
+            port=port or free_port(), language=language, login_attempts=50, **({"test_alarm": False} | more)
+        )  # type: ignore[arg-type]
         self.address = f"http://127.0.0.1:{self.settings.port}"
         self._mine = mine
         self._stop = threading.Event()
