@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as Late
 
+from console.supervisor import unburden
 from stream.errors import SourceError
 from stream.settings import MqttSettings
 from stream.site import Camera, Sensor, safe_url
@@ -17,6 +18,7 @@ def faults(cameras: Sequence[Camera], sensors: Sequence[Sensor], access: MqttSet
     sources: list[Camera | Sensor] = [*cameras, *sensors]
     if not sources:
         return []
+    unburden()
     # A decoder that hangs on a dead line must not hang the start: each is opened in a process that can be given up.
     pool = ProcessPoolExecutor(min(4, len(sources)), mp_context=multiprocessing.get_context("spawn"))
     try:

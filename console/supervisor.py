@@ -44,6 +44,7 @@ class Supervisor:
     """Runs stages until they end, fail for good or are stopped. Used from one thread."""
 
     def __init__(self, log_level: str) -> None:
+        unburden()
         self._context = multiprocessing.get_context("spawn")
         self._log_level = log_level
         self._stages: dict[str, _Stage] = {}
@@ -110,12 +111,23 @@ class Supervisor:
         return process
 
 
+def unburden() -> None:
+    """Let the processes that this one starts load what they run, and not the command line over again.
+
+    A spawned child imports its parent's main script, which for every camera meant three times the work of its own.
+    """
+    main = sys.modules["__main__"]
+    if getattr(main, "__spec__", None) is None and hasattr(main, "__file__"):
+        del main.__file__
+
+
 def _run_stage(name: str, main: StageMain, arguments: tuple[Any, ...], log_level: str, parent: int) -> None:
     """A stage's process: SIGTERM drains it, Ctrl-C is left to the parent, and it does not outlive the parent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         return
+    unburden()
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

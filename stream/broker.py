@@ -48,7 +48,7 @@ class LocalBroker(LocalServer):
     """
 
     name = "Kafka"
-    patience = 90.0
+    patience = 150.0
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The supervisor with real processes: it starts again what died, and nothing outlives it."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -100,6 +101,36 @@ def test_stopping_lets_a_stage_finish_what_it_has_in_hand(supervisor: Supervisor
     until(lambda: len(list(tmp_path.glob("began-*"))) == 1, supervisor)
     supervisor.stop()
     assert len(list(tmp_path.glob("drained-*"))) == 1
+
+
+def starts_another(stop: threading.Event, folder: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=writes_what_it_loaded, args=(folder,))
+    child.start()
+    child.join()
+
+
+def writes_what_it_loaded(folder: Path) -> None:
+    (folder / f"loaded-{os.getpid()}").write_text(" ".join(name for name in sys.modules if name.startswith("console")))
+
+
+def test_a_child_of_a_stage_does_not_load_the_command_line(tmp_path: Path) -> None:
+    """As a camera is: the script that everything was started by imports far more than any of them needs."""
+    script = tmp_path / "minewatch"
+    script.write_text(
+        "import sys, time, pathlib\n"
+        "import console.cli\n"
+        "from console.supervisor import Supervisor\n"
+        "from tests.integration.test_supervisor import starts_another\n"
+        "if __name__ == '__main__':\n"
+        "    supervisor = Supervisor('error')\n"
+        "    supervisor.start('capture', starts_another, pathlib.Path(sys.argv[1]))\n"
+        "    while not supervisor.ended('capture'):\n"
+        "        time.sleep(0.1)\n"
+    )
+    root = str(Path(__file__).parents[2])
+    subprocess.run([sys.executable, script, tmp_path], env={**os.environ, "PYTHONPATH": root}, check=True, timeout=200)
+    [loaded] = tmp_path.glob("loaded-*")
+    assert "console.cli" not in loaded.read_text().split()
 
 
 def test_no_stage_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
