@@ -66,6 +66,15 @@ kafka: setup ## place the jars of the Kafka for tests and benchmarks
 		[ "$${CI:-}" != true ]; \
 	else $(MAKE) --silent --no-print-directory $(KAFKA)/.ready; fi
 
+.PHONY: bundle
+bundle: setup ## write dist/minewatch-….tar, which installs with no network (WHEELS=folder of wheels that come first)
+	@echo "Gathering all wheels (about 3 GB the first time)"
+	@$(BIN)/python samples/deploy/bundle.py --output dist $(if $(WHEELS),--wheels $(WHEELS))
+
+.PHONY: test-bundle
+test-bundle: setup-test bundle ## install that bundle with the network cut off, and watch a clip with it
+	@MINEWATCH_TEST_BUNDLE=$$(ls -t dist/minewatch-*.tar | head -n 1) $(BIN)/python -m pytest tests/acceptance/test_bundle.py --durations=0
+
 .PHONY: system
 system: ## install the system packages that tests need, or name what is missing
 	@tests/system.sh
