@@ -19,18 +19,21 @@ from console.alert_view import (
     timeline,
 )
 from console.auth import allowed, anybody_logged_in, text_field
+from console.edited import changes_of
 from console.errors import MissingError, RefusedError, StaleError, WrongInputError
 from console.pages import language, render, see_other, wants_page
+from console.queue_rows import Wanted, find_rows
 from console.related import related_to
 from console.services import services
 from console.similar import similar_to
 from console.translations import text
 from console.trend import trends_of
 from disposal.alert import Alert
-from disposal.decision import decide
-from disposal.document import EFFECTS, Decision
+from disposal.decision import LONGEST_REASON, decide
+from disposal.document import EFFECTS, Decision, DocumentState
 from disposal.errors import AlertError, AlreadyDecidedError, ReasonMissingError, ShelvingError, StateError
 from disposal.escalation import calls_of
+from disposal.roster import roster
 from disposal.shelving import is_shelved
 from disposal.words import figures_in
 from stream.database import reading
@@ -99,6 +102,13 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             figures_in=figures_in,
             shelving=[m for m in SHELVING_MINUTES if m <= ours.settings.shelving_minutes],
             shelved=is_shelved(alert, utc_now()),
+            may_edit=role in DECIDERS["approve"] and state == DocumentState.PENDING_APPROVAL and not alert.closed,
+            may_reassign=role in DECIDERS["approve"] and not alert.closed,
+            duties=roster(ours.engine, ours.mine),
+            changes=changes_of(session, document),
+            following=next(
+                (r.alert.id for r in find_rows(session, ours.mine, Wanted(), 2) if r.alert.id != alert.id), ""
+            ),
             sentence=sentence,
         )
 
@@ -116,6 +126,9 @@ def _decide(request: Request, alert_id: str, decision: Decision) -> Response:
     version = text_field(request, "document_version", 9)
     longest = timedelta(minutes=ours.settings.shelving_minutes)
     minutes = text_field(request, "minutes", 5)
+    reason = text_field(request, "reason", LONGEST_REASON + 1)
+    if len(reason) > LONGEST_REASON:
+        raise WrongInputError("error.reason-long", most=LONGEST_REASON)
     try:
         decide(
             ours.engine,
@@ -123,7 +136,7 @@ def _decide(request: Request, alert_id: str, decision: Decision) -> Response:
             alert_id,
             decision,
             request.state.visitor.name,
-            reason=text_field(request, "reason", 4000),
+            reason=reason,
             document_version=int(version) if version.isdecimal() else 0,
             until=utc_now() + timedelta(minutes=int(minutes)) if minutes.isdecimal() else None,
             longest_shelving=longest,
@@ -131,13 +144,13 @@ def _decide(request: Request, alert_id: str, decision: Decision) -> Response:
     except AlertError as error:
         raise MissingError from error
     except ReasonMissingError:
-        return _again(request, alert_id, WrongInputError("error.reason"))
+        return again(request, alert_id, WrongInputError("error.reason"))
     except ShelvingError:
-        return _again(request, alert_id, WrongInputError("error.shelving", minutes=ours.settings.shelving_minutes))
+        return again(request, alert_id, WrongInputError("error.shelving", minutes=ours.settings.shelving_minutes))
     except StateError:
-        return _again(request, alert_id, StaleError(decision=text(language(request), f"decision.{decision}")))
+        return again(request, alert_id, StaleError(decision=text(language(request), f"decision.{decision}")))
     except AlreadyDecidedError:
-        return _decided(request, alert_id, decision)
+        return decided(request, alert_id, decision)
     if not wants_page(request):
         return JSONResponse({"sentence": text(language(request), f"done.{decision}")})
     if decision in STAYS:
@@ -145,14 +158,14 @@ def _decide(request: Request, alert_id: str, decision: Decision) -> Response:
     return see_other(f"/?done={decision}")
 
 
-def _again(request: Request, alert_id: str, error: RefusedError) -> Response:
+def again(request: Request, alert_id: str, error: RefusedError) -> Response:
     """The alert page with what was wrong; nothing was decided."""
     if not wants_page(request):
         raise error
     return _page(request, alert_id, error.status, error.sentence(language(request)))
 
 
-def _decided(request: Request, alert_id: str, decision: Decision) -> Response:
+def decided(request: Request, alert_id: str, decision: str) -> Response:
     """Somebody else was first: who, when and what, and the alert as it is now."""
     ours = services(request)
     tongue = language(request)

@@ -27,7 +27,9 @@ from console import (
     clauses,
     documents,
     duty_page,
+    edit_page,
     emergency_page,
+    handover_page,
     health,
     knowledge_page,
     live,
@@ -37,8 +39,8 @@ from console import (
     pictures,
     queue,
     raise_hazard,
-    tokens_page,
     shift_test_page,
+    tokens_page,
     wall,
     zones_page,
 )
@@ -60,8 +62,8 @@ from console.painter import Painter
 from console.security import BodyLimit, SecurityHeaders
 from console.server import serve_on
 from console.services import Services, screen_zone
-from console.translations import text
 from console.shift_test import keep_testing
+from console.translations import text
 from console.web_settings import WebSettings, listen
 from rules.settings import RulesSettings
 from stream.evidence import EvidenceStore
@@ -78,14 +80,15 @@ _PAGES = (
     alert,
     documents,
     duty_page,
+    edit_page,
     emergency_page,
+    handover_page,
     raise_hazard,
     clauses,
-    knowledge_page,
     clause_edit,
     clause_import,
+    knowledge_page,
     wall,
-    clause_edit,
     cameras_page,
     performance_page,
     pictures,
@@ -94,8 +97,8 @@ _PAGES = (
     api_document,
     tokens_page,
     zones_page,
-)
     shift_test_page,
+)
 _logger = structlog.get_logger()
 
 
@@ -108,7 +111,7 @@ def create_app(
     rules: RulesSettings | None = None,
     detectors: tuple[str, ...] = ("ppe",),
 ) -> FastAPI:
-    """The console on opened stores. ``rules`` says how clauses are searched, ``detectors`` what a camera may ask for."""
+    """The console on opened stores. ``rules`` says how clauses are searched, ``detectors`` what cameras may ask for."""
     app = FastAPI(title="Minewatch", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     names, painter = SiteNames(engine, mine), Painter(screen_zone(settings))
     app.state.services = Services(
@@ -161,8 +164,8 @@ def serve(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     announcer: Announcer = app.state.services.announcer
     following = asyncio.create_task(announcer.run())
-    yield
     testing = asyncio.create_task(keep_testing(app.state.services))
+    yield
     app.state.pending.close()
     for task in (following, testing):
         task.cancel()

@@ -133,3 +133,10 @@ class SiteChangedError(RefusedError):
 
     status = 409
     key = "error.site-changed"
+
+
+class HandedOverError(RefusedError):
+    """Who hands a shift over does not take it over, and nobody takes it over twice."""
+
+    status = 409
+    key = "error.handed-over"

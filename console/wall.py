@@ -1,5 +1,8 @@
 """The wall: each camera's latest analysed picture with its boxes, how old it is, and whether the camera sees at all."""
 
+import json
+import math
+import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +28,9 @@ STALE = timedelta(seconds=10)
 """A picture older than this shows what was, not what is; the tile says so across the picture."""
 SILENT = timedelta(seconds=20)
 """Health comes every 5 s; a camera that has said nothing for this long is not known to work."""
+
+UNPACKED = {"Content-Encoding": "identity"}
+"""Pictures are packed as far as they can be: packing them again costs more than sending them."""
 
 Sight = Literal["sees", "offline", "ended", "trouble", "silent", "stale", "none"]
 
@@ -61,7 +67,8 @@ def wall_page(request: Request) -> Response:
             sight = sight_of(taken_at, said, trouble, now)
             evidence = latest_picture(session, ours.mine, camera.id) if live is None else None
             tiles.append(Tile(camera, taken_at, evidence, said, sight, trouble[0] if trouble else ""))
-    return render(request, "wall.html", tiles=tiles, stale_seconds=STALE.total_seconds())
+    across = min(4, math.ceil(math.sqrt(len(tiles) or 1)))
+    return render(request, "wall.html", tiles=tiles, stale_seconds=STALE.total_seconds(), across=across)
 
 
 @router.get("/wall/{camera}/picture", dependencies=[anybody_logged_in()], include_in_schema=False)
@@ -76,10 +83,31 @@ def live_picture(request: Request, camera: str) -> Response:
     if found is None:
         raise MissingError
     taken_at = found.captured_at.isoformat()
-    headers = {"X-Captured-At": taken_at}
+    headers = {"X-Captured-At": taken_at, **UNPACKED}
     if request.query_params.get("have") == taken_at:
         return Response(status_code=204, headers=headers)
     return Response(found.jpeg, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/wall/pictures", dependencies=[anybody_logged_in()], include_in_schema=False)
+def live_pictures(request: Request) -> Response:
+    """Every camera's latest analysed picture that is another than ``?have=CAMERA~TIME,...`` says, in one answer.
+
+    The length of a JSON list of [camera, capture time, bytes] as four bytes, that list, then the JPEGs in its order.
+    """
+    ours = services(request)
+    pictures = ours.live
+    pictures.look()
+    have = dict(part.split("~", 1) for part in request.query_params.get("have", "").split(",") if "~" in part)
+    listed, jpegs = [], []
+    for camera in ours.names.site().cameras:
+        found = pictures.get(camera.id)
+        if found is not None and have.get(camera.id) != found.captured_at.isoformat():
+            listed.append([camera.id, found.captured_at.isoformat(), len(found.jpeg)])
+            jpegs.append(found.jpeg)
+    head = json.dumps(listed).encode()
+    body = struct.pack(">I", len(head)) + head + b"".join(jpegs)
+    return Response(body, media_type="application/octet-stream", headers=UNPACKED)
 
 
 def sight_of(taken_at: datetime | None, health: SourceHealth | None, trouble: Collection[str], now: datetime) -> Sight:

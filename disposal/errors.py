@@ -59,6 +59,10 @@ class StaysOnSiteError(DraftError):
     """What is private, or cannot be masked, would have left the site."""
 
 
+class HandoverError(MinewatchError):
+    """A shift cannot be handed over or taken over like that."""
+
+
 class EditError(MinewatchError):
     """What a person has written into a document cannot be used as it stands."""
 

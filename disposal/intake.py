@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlmodel import Session, col, select
 
@@ -11,7 +11,7 @@ from disposal.audit import append
 from disposal.grouping import RECURRING_WITHIN, Restless, group_of, restless
 from disposal.joining import find_confirmed, join
 from disposal.settings import DisposalSettings
-from stream.catalogue import RISK_TYPES, RiskType
+from stream.catalogue import RISK_TYPES, Priority, RiskType
 from stream.errors import PoisonError
 from stream.messages import Risk, encode
 from stream.site import Site
@@ -20,6 +20,8 @@ Effect = Literal["known", "raised", "folded", "joined", "returned", "lost", "rec
 """What an event led to; ``known``: it was there already, ``noted``: kept, and nothing else changed."""
 Link = Literal["fresh", "linked", "folded", "joined"]
 """How a risk comes to its alert: it opens one, belongs to it already, repeats its cause, or confirms it."""
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+"""Most urgent first."""
 _ACTOR = "disposal"
 _RAISINGS = 200
 """Raisings of an alarm that are looked at, the latest first."""
@@ -114,19 +116,25 @@ def _alert_for(
     return _new(risk, kind, mark, site, settings, now), "fresh"
 
 
+def priority_at(priority: str, *, key_area: bool) -> str:
+    """The priority of an alert: one level higher in a key area, so that it sorts and is passed on before others."""
+    return PRIORITIES[max(0, PRIORITIES.index(priority) - 1)] if key_area else priority
+
+
 def _locked(session: Session, alert_id: str) -> Alert:
     return session.exec(select(Alert).where(Alert.id == alert_id).with_for_update()).one()
 
 
 def _new(risk: Risk, kind: RiskType, mark: str, site: Site | None, settings: DisposalSettings, now: datetime) -> Alert:
     place = site.place(risk.place) if site else None
+    priority = priority_at(kind.priority, key_area=place is not None and place.key_area)
     return Alert(
         id=alert_identity(risk.mine, risk.risk_id),
         mine=risk.mine,
         fingerprint=mark,
         type=kind.id,
         grade=kind.grade,
-        priority=kind.priority,
+        priority=priority,
         place=risk.place,
         source=risk.source,
         source_kind=risk.source_kind,
@@ -138,7 +146,7 @@ def _new(risk: Risk, kind: RiskType, mark: str, site: Site | None, settings: Dis
         updated_at=now,
         responsible_zh=place.responsible.zh if place else "",
         responsible_en=place.responsible.en if place else "",
-        escalate_at=settings.escalation.due(kind.priority, now),
+        escalate_at=settings.escalation.due(priority, now),
         group_key=group_of(risk.place, kind.id, risk.risk_id),
         step="match",
         due_at=now,
