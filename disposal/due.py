@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Engine, case
+from sqlalchemy import Engine, and_, case
 from sqlmodel import Session, col, or_, select
 
 from disposal.alert import Alert
@@ -15,6 +15,9 @@ from stream.database import reading, writing
 
 _RANKS = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 BACK_OFF = (1.0, 5.0, 30.0)
+_AT_ONCE = ("match", "draft")
+"""Steps that wait for nothing but their turn, or for BACK_OFF after a failure."""
+_SLACK = 30.0
 """Seconds before a failed step is tried again; after the last one it is left to a person."""
 
 
@@ -102,13 +105,15 @@ class Result(NamedTuple):
     unchanged: bool = False
 
 
-def _due(mine: str, steps: Sequence[str], now: datetime) -> tuple[Any, ...]:
+def _due(mine: str, steps: Sequence[str], now: datetime, seconds: float) -> tuple[Any, ...]:
+    """What may be taken at ``now``: times that nobody can have meant are those of a clock that was set back since."""
+    unmeant = now + timedelta(seconds=max(seconds, BACK_OFF[-1]) + _SLACK)
     return (
         Alert.mine == mine,
         col(Alert.closed).is_(False),
         col(Alert.step).in_(steps),
-        col(Alert.due_at) <= now,
-        or_(col(Alert.lease_until).is_(None), col(Alert.lease_until) <= now),
+        or_(col(Alert.due_at) <= now, and_(col(Alert.step).in_(_AT_ONCE), col(Alert.due_at) > unmeant)),
+        or_(col(Alert.lease_until).is_(None), col(Alert.lease_until) <= now, col(Alert.lease_until) > unmeant),
     )
 
 
@@ -116,7 +121,7 @@ def claim(
     engine: Engine, mine: str, steps: Sequence[str], owner: str, now: datetime, seconds: float, limit: int = 1
 ) -> list[Claim]:
     """Take the most urgent alerts that have one of ``steps`` due, ``limit`` at most, for ``seconds``."""
-    conditions = _due(mine, steps, now)
+    conditions = _due(mine, steps, now, seconds)
     with reading(engine) as session:
         # Looked at without a lock first: most looks find nothing, and the write lock is for those who write.
         if session.exec(select(Alert.id).where(*conditions).limit(1)).first() is None:

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Engine
 from sqlmodel import Field, SQLModel, col, select
 
 from stream.database import UtcDateTime, reading, writing
-from stream.messages import Health
+from stream.messages import Health, utc_now
 
 
 class SourceHealth(SQLModel, table=True):
@@ -31,7 +31,8 @@ def store_health(engine: Engine, messages: Sequence[Health]) -> None:
     with writing(engine) as session:
         for message in sorted(messages, key=lambda m: m.observed_at):
             row = session.get(SourceHealth, (message.mine, message.source))
-            if row is not None and row.observed_at > message.observed_at:
+            # A time that has not come yet is that of a clock that was set back since: what comes now is newer.
+            if row is not None and message.observed_at < row.observed_at <= utc_now():
                 continue
             same = row is not None and row.status == message.status
             session.merge(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import StatementError
@@ -16,7 +17,7 @@ from stream.errors import ConfigurationError, DatabaseError
 from stream.health import health_of, store_health
 from stream.heartbeat import Heartbeat, StageHeartbeat, stages_since, total
 from stream.log import Position
-from stream.messages import Health, Reading, SourceStatus
+from stream.messages import Health, Reading, SourceStatus, utc_now
 from stream.readings import StoredReading, latest, series, store_readings
 from stream.site import Name, Place, Site, load_site, store_site
 
@@ -153,6 +154,15 @@ def test_health_is_the_latest_that_was_said(engine: Engine) -> None:
     assert (gate.status, gate.since) == ("ok", NOON + timedelta(seconds=1))
     store_health(engine, [told("belt", "offline", 14, "cable")])
     assert health_of(engine, "mine", "belt")[0].since == NOON + timedelta(seconds=9)
+
+
+def test_health_of_a_clock_that_was_set_back_does_not_hide_what_comes_now(engine: Engine) -> None:
+    ahead = utc_now() + timedelta(hours=1)
+    message = told("belt", "ok", 0)
+    store_health(engine, [msgspec.structs.replace(message, observed_at=ahead)])
+    now = utc_now()
+    store_health(engine, [msgspec.structs.replace(message, status="offline", observed_at=now)])
+    assert health_of(engine, "mine", "belt")[0].status == "offline"
 
 
 def test_heartbeats_of_incarnations_add_up(engine: Engine) -> None:

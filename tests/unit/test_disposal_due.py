@@ -136,3 +136,19 @@ def test_nothing_is_due_for_what_is_closed(engine: Engine) -> None:
     with writing(engine) as session:
         session.exec(select(Alert)).one().closed = True
     assert claim(engine, MINE, ("match", "draft", "decide"), "w", utc_now(), 60) == []
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_waiting(engine: Engine) -> None:
+    send(engine, risk())
+    ahead = utc_now() + timedelta(hours=1)
+    with writing(engine) as session:
+        alert = session.exec(select(Alert)).one()
+        alert.due_at, alert.lease_owner, alert.lease_until = ahead, "who died", ahead + timedelta(seconds=60)
+        session.add(alert)
+    assert take_one(engine, "who is left", utc_now()).owner == "who is left"
+    assert claim(engine, MINE, ("match",), "another", utc_now(), 60) == [], "a lease of now holds"
+    with writing(engine) as session:
+        alert = session.exec(select(Alert)).one()
+        alert.step, alert.lease_owner, alert.lease_until = "decide", None, None
+        session.add(alert)
+    assert claim(engine, MINE, ("decide",), "another", utc_now(), 60) == [], "what waits on purpose waits on"
