@@ -1,6 +1,7 @@
 """What the running stages say of themselves: who is at work, what went wrong of late, what was not delivered."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -25,6 +26,8 @@ from stream.trouble import StageTrouble, troubles
 RECENT = timedelta(minutes=15)
 """What is longer ago is history: the figures and the logs tell of it."""
 _PIECES = 20
+_LEAST_FREE = 64 * 1024**2
+"""Bytes on the disk of the evidence: some minutes, where every risk has a clip."""
 _DO = {
     "put-aside": "What came is kept in the dead letters; mend what sends it.",
     "retrying": "It is tried again until it goes through; nothing is lost meanwhile.",
@@ -105,6 +108,8 @@ def evidence(settings: Settings, engine: Engine, mine: str) -> str:
         raise EvidenceError(f"{store.root} is no folder: evidence can neither be kept nor read. Move that file away.")
     if store.root.exists() and not _writable(store.root):
         raise EvidenceError(f"{store.root} cannot be written: make it writable, or mount it again.")
+    if store.root.exists() and (free := shutil.disk_usage(store.root).free) < _LEAST_FREE:
+        raise EvidenceError(f"{store.root} has {free / 1024**2:.0f} MiB left: free space there, or move evidence.url.")
     with reading(engine) as session:
         newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
         pieces = [piece for row in session.exec(newest.limit(_PIECES)).all() for piece in row.risk.evidence]

@@ -114,6 +114,7 @@ class RunningHouse:
             f'vision.detectors.ppe = {{ weights = "{self.weights}", sha256 = "{folder_digest(self.weights)}" }}',
             f'disposal.notify.url = "http://127.0.0.1:{self.webhook.port}/"',
             f'disposal.drafter.endpoint = {{ url = "http://127.0.0.1:{self.model.port}/v1", model = "model" }}',
+            "disposal.escalation = { high = 10.0, times = 20 }",  # so that there is always something to deliver
             self.extra,
             '[[places]]\nid = "roadway"\nname = { en = "Main roadway" }',
         ]

@@ -129,7 +129,8 @@ def _damage_evidence(house: RunningHouse) -> None:
     store = open_evidence(house.settings.evidence.url)
     with Session(house.engine) as session:
         newest = select(AlertRisk).order_by(col(AlertRisk.published_at).desc())
-        piece = next(p for row in session.exec(newest).all() for p in row.risk.evidence)
+        piece = next((p for row in session.exec(newest).all() for p in row.risk.evidence), None)
+    assert piece is not None, "no risk with evidence came yet"
     path = store.path("mine", piece.sha256, piece.media_type)
     shutil.copy(path, path.with_suffix(".kept"))
     path.write_bytes(path.read_bytes()[:-1])
@@ -293,7 +294,7 @@ POSTGRES = (
         doctor=("database", "does not open"),
     ),
 )
-DISK = (Fault("disk of the evidence full", "disk", _fill, _empty, doctor=("evidence", "room")),)
+DISK = (Fault("disk of the evidence full", "disk", _fill, _empty, doctor=("evidence", "MiB left")),)
 FORWARD = (
     Fault(
         "clock set an hour forward",

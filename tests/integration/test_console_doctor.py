@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from console import doctor_stages
+from console import doctor_stages, outlook
 from console.doctor import Finding, _stores
 from console.installation import Installation, open_installation
 from console.settings import load
@@ -27,7 +27,8 @@ from tests.servers.clock import SteppedClock
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    monkeypatch.setattr(outlook, "APART", 0.01)
     settings = load(None, {"MINEWATCH_MINE": "north", "MINEWATCH_LOG__FRAMES_BYTES": str(16 * 1024**2)}, tmp_path)
     made = open_installation(settings, tmp_path, "site")
     yield made
@@ -116,6 +117,13 @@ def test_an_evidence_folder_that_is_none_is_named(installation: Installation) ->
     installation.evidence.root.parent.mkdir(parents=True, exist_ok=True)
     installation.evidence.root.write_text("")
     assert "is no folder" in looked(installation)["evidence"].text
+
+
+def test_a_full_disk_of_the_evidence_is_named(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation.evidence.root.mkdir(parents=True, exist_ok=True)
+    usage = doctor_stages.shutil.disk_usage(installation.data)
+    monkeypatch.setattr(doctor_stages.shutil, "disk_usage", lambda _: usage._replace(free=3 * 1024**2))
+    assert "has 3 MiB left: free space there, or move evidence.url" in looked(installation)["evidence"].text
 
 
 def test_a_database_that_somebody_holds_is_named(installation: Installation) -> None:
