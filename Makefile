@@ -10,6 +10,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 KAFKA := $(VENV)/share/kafka
+AXE := $(VENV)/share/axe
 PACKAGES := stream vision rules disposal console
 SOURCES := $(PACKAGES) samples tests
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -34,7 +35,7 @@ demo: setup ## play the bundled mine and serve the console until Ctrl-C
 	@exec $(BIN)/minewatch demo
 
 .PHONY: test
-test: system setup-test kafka lint ## run all checks and all tests (TESTS=path for some)
+test: system setup-test kafka axe lint ## run all checks and all tests (TESTS=path for some)
 	@echo "Running the tests"
 	@$(BIN)/python -m pytest $(TESTS)
 
@@ -74,6 +75,13 @@ bundle: setup ## write dist/minewatch-….tar, which installs with no network (W
 .PHONY: test-bundle
 test-bundle: setup-test bundle ## install that bundle with the network cut off, and watch a clip with it
 	@MINEWATCH_TEST_BUNDLE=$$(ls -t dist/minewatch-*.tar | head -n 1) $(BIN)/python -m pytest tests/acceptance/test_bundle.py --durations=0
+
+.PHONY: axe
+axe: setup ## place axe-core, which looks for pages that not everybody can use
+	@if ! command -v npm >/dev/null; then \
+		echo "axe-core needs npm, which is missing here: the tests with it are skipped." >&2; \
+		[ "$${CI:-}" != true ]; \
+	else $(MAKE) --silent --no-print-directory $(AXE)/.ready; fi
 
 .PHONY: system
 system: ## install the system packages that tests need, or name what is missing
@@ -115,6 +123,13 @@ $(KAFKA)/.ready: tests/kafka/pom.xml tests/kafka/log4j2.properties
 	@said=$$(mvn --quiet --batch-mode --file tests/kafka/pom.xml dependency:copy-dependencies \
 		-DoutputDirectory=$(CURDIR)/$(KAFKA) 2>&1) || { echo "$$said" >&2; exit 1; }
 	@cp tests/kafka/log4j2.properties $(KAFKA)
+	@touch $@
+
+$(AXE)/.ready: tests/axe/package.json
+	@echo "Placing axe-core for the tests into $(AXE)"
+	@rm -rf $(AXE) && mkdir -p $(AXE) && cp tests/axe/package.json $(AXE)
+	@said=$$(npm install --prefix $(AXE) --no-audit --no-fund --no-update-notifier --no-package-lock 2>&1) \
+		|| { echo "$$said" >&2; exit 1; }
 	@touch $@
 
 define make-venv
