@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console.options import Json, err, show
+from console.cli_keeping import settings_at_hand
+from console.installation import at_hand
+from console.options import DATA, Config, Data, Json, err, out, show
 
 app = typer.Typer(help="The models that draft documents.", no_args_is_help=True)
 
@@ -48,3 +50,35 @@ def train(
     pin(folder / "model")
     result = {"model": str(folder / "model"), "steps": done.step, "loss": round(done.loss, 4), "minutes": done.of}
     show(result, as_json=as_json)
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    *,
+    models: Annotated[
+        str, typer.Option("--models", help="openai, transformers, clerk, composer, or folders; with commas between.")
+    ],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="So many of the newest requests.")] = 50,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Have models draft stored requests anew, and score them side by side; nothing is stored."""
+    from disposal.compare import compare as side_by_side
+
+    installation = at_hand(settings_at_hand(context, config, data), data)
+    settings, names = installation.settings, [m.strip() for m in models.split(",") if m.strip()]
+    columns = (TextColumn("drafting"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=limit * len(names))
+        found = side_by_side(
+            installation.engine, settings.mine, settings.disposal, names, limit, lambda n: bar.advance(task, n)
+        )
+    if as_json:
+        show(found, as_json=True)
+        return
+    show({"requests": found["requests"], "approved by people": found["approved"]}, as_json=False)
+    for name, score in found["models"].items():
+        said = ", ".join(f"{what.replace('_', ' ')} {value}" for what, value in score.items())
+        out.print(f"{name}: {said}", highlight=False, markup=False)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from sqlmodel import SQLModel
@@ -15,14 +15,16 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from disposal import composer
 from disposal.answer import read_answer, schema
-from disposal.causal import CausalBackend
+from disposal.bench_clerk import judge, unseen
+from disposal.causal import CausalBackend, Written
 from disposal.checks import check, passed
+from disposal.clerk import ClerkBackend
 from disposal.document import Bilingual, Fact, StoredMatch
 from disposal.errors import DraftError
 from disposal.library import library
 from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
-from disposal.settings import LocalModelSettings
+from disposal.settings import DrafterSettings, LocalModelSettings
 from rules.clause import in_force
 from rules.codebook import load_codebook
 from stream.catalogue import risk_type
@@ -36,7 +38,6 @@ _CODEBOOK = Path(__file__).parents[1] / "samples" / "codebook" / "national.toml"
 _MINE = "bench"
 _PLENTY = 600.0
 _END = "<|end|>"
-_NO_CLERK = "No language model of its own ships with this release."
 
 
 def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
@@ -55,12 +56,20 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
         return {
             **_composed([request for request, _ in asked], 1 if short else 10),
             **_schema(backend, asked, BATCH if short else DRAFTS),
-            **_cost(backend, asked, *((1, 2) if short else (_ROUNDS, BATCH))),
-            "model": f"random, {backend.parameters} parameters",
-            "clerk_pass": None,
-            "clerk_p95_s": None,
-            "clerk_reason": _NO_CLERK,
+            **_clerk_or_tiny(backend, asked, short=short),
         }
+
+
+def _clerk_or_tiny(tiny: CausalBackend, asked: Sequence[tuple[DraftRequest, Prompt]], *, short: bool) -> dict[str, Any]:
+    """The figures of the clerk and the cost of its grammar; where it is switched off, that of the random model."""
+    rounds, singles = (1, 2) if short else (_ROUNDS, BATCH)
+    clerk = ClerkBackend()
+    figures = judge(clerk, unseen([request for request, _ in asked], BATCH if short else DRAFTS))
+    on = "clerk" in DrafterSettings().order
+    model: Writer = clerk if on else _Tiny(tiny)
+    name = f"clerk, {clerk.parameters} parameters" if on else f"random, {tiny.parameters} parameters"
+    costs = _cost(model, [request for request, _ in asked], rounds, singles)
+    return {**figures, "clerk_on": on, **costs, "model": name}
 
 
 def requests(folder: Path) -> list[tuple[DraftRequest, Prompt]]:
@@ -169,12 +178,38 @@ def _schema(backend: CausalBackend, asked: Sequence[tuple[DraftRequest, Prompt]]
     }
 
 
-def _cost(
-    backend: CausalBackend, asked: Sequence[tuple[DraftRequest, Prompt]], rounds: int, singles: int
-) -> dict[str, Any]:
+class Writer(Protocol):
+    """A model in process, held to its grammar or to nothing."""
+
+    def prompt(self, request: DraftRequest) -> Prompt:
+        """What it is asked."""
+        ...
+
+    def write(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> Written:
+        """What it writes for those, side by side, held to their grammars."""
+        ...
+
+    def write_freely(self, prompts: Sequence[Prompt], tokens: int, seconds: float) -> None:
+        """Let it write so many tokens held to nothing."""
+        ...
+
+
+class _Tiny:
+    """The random model, asked as any model in a folder is."""
+
+    def __init__(self, backend: CausalBackend) -> None:
+        self._backend = backend
+        self.prompt = backend.prompt
+        self.write_freely = backend.write_freely
+
+    def write(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> Written:
+        return self._backend.write([prompt for _, prompt in asked], [schema(request) for request, _ in asked], seconds)
+
+
+def _cost(backend: Writer, requests: Sequence[DraftRequest], rounds: int, singles: int) -> dict[str, Any]:
     """Seconds a token with the grammar and without, prompt included, and of a draft alone and among eight, in turns."""
     plain, held, single, together = [], [], [], []
-    some = list(asked[:BATCH])
+    some = [(request, backend.prompt(request)) for request in requests[:BATCH]]
     for _ in range(rounds):
         for one in some[:singles]:
             seconds, tokens = _write(backend, [one])
@@ -192,7 +227,7 @@ def _cost(
     }
 
 
-def _write(backend: CausalBackend, some: Sequence[tuple[DraftRequest, Prompt]]) -> tuple[float, int]:
+def _write(backend: Writer, some: Sequence[tuple[DraftRequest, Prompt]]) -> tuple[float, int]:
     began = time.perf_counter()
-    written = backend.write([prompt for _, prompt in some], [schema(request) for request, _ in some], _PLENTY)
+    written = backend.write(some, _PLENTY)
     return time.perf_counter() - began, sum(written.tokens)

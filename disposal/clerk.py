@@ -7,14 +7,18 @@ request. It was taught this project's own wording and knows nothing else: a draf
 import hashlib
 import tomllib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from disposal.causal import CausalBackend, Written
-from disposal.clerk_prompt import VERSION, answer_from, ask, blanks, grammar
+from disposal.clerk_prompt import VERSION, answer_from, ask, blanks, cues, grammar
 from disposal.errors import DraftError, ModelError
 from disposal.prompt import Prompt
 from disposal.request import DraftRequest
 from disposal.settings import LocalModelSettings
+
+if TYPE_CHECKING:
+    from disposal.causal import CausalBackend, Written
 
 FOLDER = Path(__file__).parent / "models" / "clerk"
 BATCH = 8
@@ -24,15 +28,33 @@ TOKENS = 260
 
 
 class ClerkBackend:
-    """The clerk in a folder, by default the one that ships. One batch of drafts at a time."""
+    """The clerk in a folder, by default the one that ships. One batch of drafts at a time.
+
+    It is loaded when it is first asked: a stage that starts does not wait for it.
+    """
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        """Load it. Raises ModelError where a file of it is not the one that was pinned."""
+        """Raises ModelError where a file of it is not the one that was pinned."""
         self.digest = verified(folder)
         self.batch = BATCH
-        self._causal = CausalBackend(LocalModelSettings(folder=folder, tokens=TOKENS), full_precision=True)
-        self.parameters, self.tokenizer = self._causal.parameters, self._causal.tokenizer
+        self._folder = folder
         self.name = f"clerk:{self.digest[:8]}"
+
+    @cached_property
+    def _causal(self) -> "CausalBackend":
+        from disposal.causal import CausalBackend
+
+        return CausalBackend(LocalModelSettings(folder=self._folder, tokens=TOKENS), full_precision=True)
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it has."""
+        return self._causal.parameters
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its own tokenizer."""
+        return self._causal.tokenizer
 
     def prompt(self, request: DraftRequest) -> Prompt:
         """What the clerk is asked for that request."""
@@ -58,9 +80,9 @@ class ClerkBackend:
         del request
         return False
 
-    def write(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> Written:
+    def write(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> "Written":
         """What the clerk itself writes for those requests, side by side, before its blanks are filled in."""
-        grammars = [grammar(request.language, frozenset(blanks(request))) for request, _ in asked]
+        grammars = [grammar(request.language, frozenset(blanks(request)), cues(request)) for request, _ in asked]
         return self._causal.held([prompt for _, prompt in asked], grammars, seconds)
 
     def write_freely(self, prompts: Sequence[Prompt], tokens: int, seconds: float) -> None:

@@ -11,7 +11,7 @@ from disposal.library import Usual, library
 from disposal.wording import named, say, wording
 from stream.catalogue import RISK_TYPES
 
-_SWAPS = {
+SWAPS = {
     "zh": (("立即", "马上"), ("通知", "告知"), ("方可", "才能"), ("缺损", "损坏")),
     "en": (
         ("at once", "immediately"),
@@ -133,7 +133,7 @@ def _all(lines: Sequence[Bilingual], language: str, chance: random.Random) -> li
 
 def _varied(line: Bilingual, language: str, chance: random.Random) -> str:
     text = say(line.zh if language == "zh" else line.en, chance)
-    for usual, other in _SWAPS[language]:
+    for usual, other in SWAPS[language]:
         if usual in text and chance.random() < 0.5:
             text = text.replace(usual, other)
     return text

@@ -3,11 +3,13 @@
 import itertools
 import json
 import re
+from collections.abc import Sequence
 
 from disposal.answer import LONGEST, longest_hours
 from disposal.checks import fit
 from disposal.errors import DraftError
 from disposal.request import DraftRequest
+from disposal.wording import named, wording
 from stream.catalogue import RISK_TYPES
 
 VERSION = "clerk-1"
@@ -19,6 +21,12 @@ CLIP = {"zh": 40, "en": 90}
 """Characters of a clause that the clerk reads; of people's remarks it reads twice as many."""
 _FIGURES = "零〇三四五六七八九十百千万"
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_OPENED = {"zh": "按依", "en": "A"}
+_OPENING = {
+    "zh": "(按[^条\x00-\x7f]|依[^照\x00-\x7f]|{other}{letters})",
+    "en": "(A[A-Za-rt-z ,]|{other}{letters})",
+}
+"""How a line may begin: not as those do that say what a clause asks for."""
 _BLANK = re.compile(r"<place>|<reading>")
 _INSTEAD = {"zh": {"<place>": "该地点", "<reading>": "数值"}, "en": {"<place>": "the place", "<reading>": "the value"}}
 _STATUS = {"seen to have ended": "cleared", "no longer observed: nobody can say whether it has ended": "lost"}
@@ -46,20 +54,38 @@ def blanks(request: DraftRequest) -> dict[str, str]:
     return {blank: text for blank, text in found.items() if 0 < len(text) <= _LONGEST_BLANK and fit(text, request)}
 
 
-def grammar(language: str, allowed: frozenset[str]) -> str:
+def cues(request: DraftRequest) -> tuple[str, ...]:
+    """What the clauses that the clerk reads ask for, by the names that the wording has for it."""
+    clip = CLIP[request.language]
+    texts = [_one_line(m.text.text(request.language))[:clip] for m in request.citable[:CLAUSES]]
+    known = wording().cue.items()
+    return tuple(name for name, cue in known if any(named(cue.words, text, request.language) >= 0 for text in texts))
+
+
+def grammar(language: str, allowed: frozenset[str], asked: Sequence[str] = ()) -> str:
     """A grammar (Lark) for what the clerk writes: four elements, letters and punctuation of the language, no figures.
 
-    So no number can be made up; the only ones in a draft are those that stand in the request, put in its blanks.
+    So no number can be made up; the only ones in a draft are those that stand in the request, put in its blanks. What
+    clauses ask for can only be said where they do: ``asked`` names it.
     """
-    letters = f"[{_chinese()}，。、；：（）《》“”]" if language == "zh" else "[A-Za-z ,.;:()'-]"
-    longest = 90 if language == "zh" else 150
-    line = '"\\"" CHUNK "\\""'
-    if allowed:
-        line = f'"\\"" (CHUNK | blank CHUNK) (blank CHUNK?)? "\\""\nblank: {" | ".join(sorted(allowed))}'
-    return (
-        'start: "{\\"measures\\":[" line ("," line){1,4} "],\\"resources\\":[" line ("," line){0,3}'
-        ' "],\\"contingency\\":" line ",\\"acceptance\\":" line "}"\n'
-        f"line: {line}\nCHUNK: /{letters}{{1,{longest}}}/\n"
+    letters, longest = f"[{_letters(language)}]", 90 if language == "zh" else 150
+    first = _OPENING[language].format(letters=letters, other=f"[{_letters(language, _OPENED[language])}]")
+    blank = " | ".join(sorted(allowed))
+    said = [_choices(line.text(language)) for name in asked for line in wording().cue[name].measures]
+    return "\n".join(
+        (
+            (
+                'start: "{\\"measures\\":[" measure ("," measure){1,4} "],\\"resources\\":[" line ("," line){0,3}'
+                ' "],\\"contingency\\":" line ",\\"acceptance\\":" line "}"'
+            ),
+            'measure: line | "\\"" CLAUSE "\\""' if said else "measure: line",
+            'line: "\\"" (CHUNK | blank REST) (blank REST?)? "\\""' if allowed else 'line: "\\"" CHUNK "\\""',
+            f"blank: {blank}" if allowed else "",
+            f"CHUNK: /{first}{letters}{{0,{longest - 2}}}/",
+            f"REST: /{letters}{{1,{longest}}}/" if allowed else "",
+            f"CLAUSE: /{'|'.join(said)}/" if said else "",
+            "",
+        )
     )
 
 
@@ -102,8 +128,17 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _chinese() -> str:
-    """Chinese characters as ranges of a regular expression, without those that count more than a pair."""
-    edges = sorted({0x4DFF, 0x9FA6, *(ord(c) for c in _FIGURES)})
+def _choices(line: str) -> str:
+    """A line of the wording as a regular expression of all ways to say it."""
+    return re.sub(r"\[([^\[\]]*)\]", r"(\1)", line)
+
+
+def _letters(language: str, without: str = "") -> str:
+    """The characters of a language as a class of a regular expression, without figures and those named."""
+    if language == "en":
+        return (
+            "".join(c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ,.;:()'" if c not in without) + "-"
+        )
+    edges = sorted({0x4DFF, 0x9FA6, *(ord(c) for c in _FIGURES + without)})
     pairs = itertools.pairwise(edges)
-    return "".join(f"{chr(a + 1)}-{chr(b - 1)}" for a, b in pairs if b - a > 1)
+    return "".join(f"{chr(a + 1)}-{chr(b - 1)}" for a, b in pairs if b - a > 1) + "，。、；：（）《》“”"

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -11,6 +11,7 @@ from stream.settings import Section
 
 _WHERE = "on-site or off-site; auto: on the site where its address is localhost or of a private network, else off it. What leaves the site is masked, and private things never do."
 BackendName = Literal["openai", "transformers", "clerk", "composer"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 
 class EndpointSettings(Section):
@@ -55,7 +56,7 @@ class DrafterSettings(Section):
     order: tuple[BackendName, ...] = Field(
         ("openai", "transformers", "composer"),
         title="Order",
-        description="Backends in the order in which they are asked; one that is not configured is left out.",
+        description="Backends in the order in which they are asked; one that is not configured is left out. clerk: the small model that ships.",
     )
     language: Literal["zh", "en"] = Field("zh", title="Language", description="The language that models write in.")
     seconds: float = Field(

@@ -123,7 +123,7 @@ def test_an_alert_is_there_at_once_while_the_model_hangs(database: str, log_sett
     with endpoint() as model:
         model.mood = "hangs"
         served = EndpointSettings(url=model.url, model="m")
-        settings = DisposalSettings(drafter=DrafterSettings(seconds=300, endpoint=served))
+        settings = DisposalSettings(drafter=DrafterSettings(order=("openai", "composer"), seconds=300, endpoint=served))
         try:
             with stage(database, log_settings, settings):
                 publish(log, risk("no-helmet", zone="first"))

@@ -52,5 +52,6 @@ def test_the_bench_of_drafts_answers_with_every_figure() -> None:
     assert found["composer_p95_ms"] > 0
     assert found["batch8_speedup"] > 0
     assert found["constraint_cost"] > -1
-    assert found["clerk_pass"] is None
-    assert found["clerk_reason"]
+    assert found["clerk_pass"] >= 0.75, "a few of 8 in the short run; the whole run has 200"
+    assert found["clerk_p95_s"] > 0
+    assert found["clerk_taught_lines"] > 0.8

@@ -10,15 +10,16 @@ import pytest
 
 from disposal.answer import LONGEST, content_from, longest_hours, read_answer
 from disposal.checks import check, passed
-from disposal.clerk import ClerkBackend, pin, verified
+from disposal.clerk import FOLDER, ClerkBackend, pin, verified
 from disposal.clerk_lessons import lessons
 from disposal.clerk_prompt import answer_from, ask, blanks, grammar
 from disposal.clerk_train import ClerkTraining, Progress, train
 from disposal.document import Bilingual, Fact
-from disposal.drafter import Drafter
+from disposal.drafter import Drafter, open_drafter
 from disposal.errors import DraftError, ModelError, TrainingError
 from disposal.request import DraftRequest, facts_of
 from disposal.settings import DrafterSettings
+from disposal.wording import named, wording
 from stream.catalogue import RISK_TYPES
 from tests.unit.disposal_world import SITE, risk
 from tests.unit.test_disposal_checks import request
@@ -110,7 +111,9 @@ def test_every_lesson_keeps_to_the_grammar_and_passes_the_checks(taught: Path) -
         language, kind, *_ = lesson.prompt.split(" ")
         kinds.add(kind)
         allowed = frozenset(b for b in ("<place>", "<reading>") if b in lesson.prompt.split("\n")[0])
-        matcher = llguidance.LLMatcher(tokens, grammar(language, allowed))
+        clauses = [line[2:] for line in lesson.prompt.split("\n") if line.startswith("- ")]
+        asked_for = [n for n, cue in wording().cue.items() if any(named(cue.words, c, language) >= 0 for c in clauses)]
+        matcher = llguidance.LLMatcher(tokens, grammar(language, allowed, asked_for))
         assert matcher.consume_tokens(backend.tokenizer.encode(lesson.answer, add_special_tokens=False)), lesson
         assert matcher.is_accepting(), lesson
         asked = request(kind, language=language, measured=risk("methane-high").measured)
@@ -150,6 +153,32 @@ def test_the_same_seed_gives_the_same_lessons() -> None:
     assert first != other
 
 
+@pytest.mark.parametrize(
+    ("language", "unfounded", "founded"),
+    [
+        ("zh", "依照条款组织人员撤离，并清点人数。", "按条款要求先断电并上锁，确认无电。"),
+        (
+            "en",
+            "As the clause asks, withdraw people to a safe place and count them.",
+            "As the clause asks, cut the power first, lock it out and test that it is dead.",
+        ),
+    ],
+)
+def test_what_a_clause_asks_for_can_only_be_said_where_it_does(
+    taught: Path, language: str, unfounded: str, founded: str
+) -> None:
+    tokenizer = ClerkBackend(taught / "model").tokenizer
+    tokens = llguidance.hf.from_tokenizer(tokenizer)
+    rest = ["撤人。撤人。"] if language == "zh" else ["Stop work."]
+    for line, fits in ((unfounded, False), (founded, True)):
+        said = {"measures": [line, *rest], "resources": rest, "contingency": rest[0], "acceptance": rest[0]}
+        text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        matcher = llguidance.LLMatcher(tokens, grammar(language, frozenset(), ("power",)))
+        assert not matcher.is_error()
+        taken = matcher.try_consume_tokens(tokenizer.encode(text, add_special_tokens=False))
+        assert (taken > 0 and matcher.is_accepting()) == fits
+
+
 def test_a_clerk_that_was_altered_is_not_taken(taught: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clerk"
     folder.mkdir()
@@ -170,3 +199,25 @@ def test_a_risk_type_that_the_clerk_was_never_taught_is_asked_for_in_general(mon
         type="no-vest", facts=(), matches=(), responsible=Bilingual(), remarks=(), measured=(), at=request().at
     )
     assert ask(asked).startswith("zh hand-raised ongoing")
+
+
+def test_the_clerk_that_ships_drafts_where_nothing_is_configured_and_the_document_says_so() -> None:
+    counted: list[str] = []
+    drafter = open_drafter(DrafterSettings(seconds=120), counted.append)
+    requests = [request(language=language, remarks=("approved, close it",)) for language in ("zh", "en")]
+    for draft, language in zip(drafter.draft_all(requests), ("zh", "en"), strict=True):
+        assert draft.backend.startswith("clerk:")
+        assert draft.backend in draft.content.notice.text(language)
+        assert (draft.schema_valid, draft.repaired, draft.fell_through) == (True, False, 0)
+        assert passed(draft.checks)
+        assert [c.version_id for c in draft.content.citations] == ["cn-coal:172@1"]
+    assert "drafts_fell_through" not in counted
+    size = sum(file.stat().st_size for file in FOLDER.iterdir())
+    assert size <= 40 * 1024 * 1024
+
+
+def test_a_clerk_whose_files_are_not_whole_is_left_out_and_the_composer_writes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("disposal.clerk.ClerkBackend.__init__.__defaults__", (tmp_path,))
+    assert open_drafter(DrafterSettings(), print).draft(request()).backend == "composer"

@@ -102,7 +102,7 @@ def test_backends_come_in_their_order_and_the_unconfigured_are_left_out(served: 
     served.mood = "well"
     configured = DrafterSettings(endpoint=EndpointSettings(url=served.url, model="m"))
     assert open_drafter(configured, print).draft(request()).backend == "openai:m"
-    assert open_drafter(DrafterSettings(), print).draft(request()).backend == composer.NAME
+    assert open_drafter(DrafterSettings(order=("openai", "composer")), print).draft(request()).backend == composer.NAME
     first = DrafterSettings(order=("composer", "openai"), endpoint=EndpointSettings(url=served.url, model="m"))
     assert open_drafter(first, print).draft(request()).backend == composer.NAME
 
