@@ -577,7 +577,7 @@ def test_the_wall_shows_each_camera_with_its_latest_evidence_and_health(mine: Mi
     assert hashlib.sha256(mine.picture).hexdigest() in belt
     assert "1 min 30 s" in belt
     assert "No health report" in belt
-    assert "No evidence yet" in shaft
+    assert ' hidden><div id="sight' in shaft.replace("\n", ""), "where there is no picture, none is shown"
     assert "Offline" in shaft
 
 
