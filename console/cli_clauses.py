@@ -1,11 +1,13 @@
 """Commands of the code book."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 from sqlalchemy import Engine
 
 from console.cli_keeping import settings_at_hand
@@ -61,9 +63,11 @@ def import_(
     installation = _open(context, config, data)
     start = None if effective_from is None else effective_from.replace(tzinfo=UTC)
     mine = installation.settings.mine
-    report = import_code(
-        installation.engine, file, code, edition, start, by, mine=mine, replaces=replaces, dry_run=dry_run
-    ).as_dict()
+    with page_bar() as progress:
+        report = import_code(
+            installation.engine, file, code, edition, start, by, mine=mine, replaces=replaces, dry_run=dry_run,
+            progress=progress,
+        ).as_dict()  # fmt: skip
     if as_json:
         show(report, as_json=True)
         return
@@ -207,6 +211,14 @@ def print_change(change: Mapping[str, str]) -> None:
     for sign, words in (("-", change["before"]), ("+", change["after"])):
         if words and change["kind"] == "changed":
             out.print(f"    {sign} {words}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def page_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr of the pages read, once there is a second page; none where nobody looks."""
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("Reading pages", total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=total > 1)
 
 
 def _open(context: typer.Context, config: Path | None, data: Path) -> Installation:

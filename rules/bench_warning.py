@@ -13,7 +13,7 @@ from rules.settings import LimitSettings
 from stream.messages import Reading, Risk
 
 WARN_MINUTES = 15.0
-SHORT_ROWS = 4_000
+SHORT_ROWS = 3_000
 _SERIES = Path("sensors/dig-it-mine-air.csv")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rules.errors import ImportRefusedError
 from rules.markup import html_text, xml_content
+from rules.ocr import Progress, ignored
 from rules.pdf import pdf_text
 
 LARGEST = 200 * 1024**2
@@ -47,16 +48,21 @@ class Content:
     """What a file holds: numbered lines of text, or rows of named values; and the encoding that it was in.
 
     ``style``: how rows are numbered, where the file's kind says it: ``cfr`` leaves gaps by intention.
+    ``doubtful``: pages of a scan that were read with little confidence, with it (0..100).
     """
 
     lines: tuple[tuple[int, str], ...] = ()
     rows: tuple[tuple[int, dict[str, Any]], ...] = ()
     encoding: str = ""
     style: str = "rows"
+    doubtful: tuple[tuple[int, float], ...] = ()
 
 
-def read_content(path: Path) -> Content:
-    """The content of a code's file. Raises ImportRefusedError for one that is missing, too large or of another kind."""
+def read_content(path: Path, progress: Progress = ignored) -> Content:
+    """The content of a code's file; ``progress`` is told the pages of a PDF that are read, and of how many.
+
+    Raises ImportRefusedError for one that is missing, too large or of another kind.
+    """
     suffix = path.suffix.lower()
     if suffix not in (*TEXT, *TABLE):
         raise ImportRefusedError(
@@ -75,7 +81,8 @@ def read_content(path: Path) -> Content:
         _refuse_bomb(path.name, data)
         return Content(lines=_docx(path.name, data)) if suffix == ".docx" else Content(rows=_xlsx(path.name, data))
     if suffix == ".pdf":
-        return Content(lines=mended(pdf_text(path.name, data)))
+        found = pdf_text(path.name, data, progress)
+        return Content(lines=mended(found.text), doubtful=found.doubtful)
     text, encoding = decoded(data, path.name)
     if suffix in (".html", ".htm"):
         return Content(lines=mended(html_text(path.name, text)), encoding=encoding)

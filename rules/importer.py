@@ -19,6 +19,7 @@ from rules.comparison import Change, Comparison, compare, known_clauses, tighten
 from rules.errors import ImportRefusedError
 from rules.formats import read_content
 from rules.numbering import gaps
+from rules.ocr import Progress, ignored
 from rules.outline import Article, doubles, outline, repeated
 from rules.revision import check_content, drop_drafts, put_drafts, put_edition, put_repeals
 from rules.rows import from_rows
@@ -79,15 +80,17 @@ def import_code(
     mine: str,
     replaces: bool = False,
     dry_run: bool = False,
+    progress: Progress = ignored,
 ) -> ImportReport:
     """Import the clauses of a file as drafts by ``author`` into that edition of a code; report what was found.
 
     A .toml code book says its code, edition and dates itself and may be a supplement of ``mine``. Without
     ``effective_from`` a clause takes effect when it is published. Clauses that the file does not have stay as they are,
     unless it ``replaces`` the code: then drafts of their repeal are written, as they are for those that it names as
-    deleted. Raises ImportRefusedError or ClauseError where the file cannot be imported; then nothing was written.
+    deleted. ``progress`` is told the pages of a PDF that are read, and of how many. Raises ImportRefusedError or
+    ClauseError where the file cannot be imported; then nothing was written.
     """
-    head, clauses, found = _read(engine, path, code, edition, effective_from, mine)
+    head, clauses, found = _read(engine, path, code, edition, effective_from, mine, progress)
     compared = compare(
         clauses,
         known_clauses(engine, head.code),
@@ -139,7 +142,13 @@ class _Found:
 
 
 def _read(
-    engine: Engine, path: Path, code: str, edition: str, effective_from: datetime | None, mine: str
+    engine: Engine,
+    path: Path,
+    code: str,
+    edition: str,
+    effective_from: datetime | None,
+    mine: str,
+    progress: Progress,
 ) -> tuple[CodeEdition, dict[str, Content], _Found]:
     if path.suffix.lower() == ".toml":
         book = read_codebook(path, mine)
@@ -148,7 +157,7 @@ def _read(
     if not code or not edition:
         raise ImportRefusedError(f"{path.name} does not say which code it is: give its id and edition.")
     clause_id(code, "1")
-    content = read_content(path)
+    content = read_content(path, progress)
     found = outline(content.lines) if content.lines else from_rows(path.name, content)
     if not found.articles:
         raise ImportRefusedError(
@@ -160,6 +169,11 @@ def _read(
         )
     missing = gaps([a.number for a in found.articles] + list(found.headings)) if found.style != "cfr" else []
     warnings = [f"{len(found.stray)} lines belong to no clause."] if found.stray else []
+    if content.doubtful:
+        pages = [f"{page} ({confidence:.0f} %)" for page, confidence in content.doubtful]
+        warnings.append(
+            f"Read from a scan with little confidence, to be compared by a person: pages {', '.join(pages)}."
+        )
     if missing:
         warnings.append(f"{_several(missing)} missing between the numbers at hand.")
     clauses = {a.number: _content(a, effective_from) for a in found.articles}

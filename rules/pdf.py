@@ -4,9 +4,14 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from rules.errors import ImportRefusedError
 from rules.numbering import ARTICLE, CFR, HEADING
+from rules.ocr import DOUBTFUL, Progress, ignored, scanned
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
 
 MOST_PAGES = 5000
 """Pages of a file that are read at most."""
@@ -20,14 +25,37 @@ _BEGINS = re.compile(
 _HAN = re.compile(r"[⺀-鿿，、；。]")
 
 
-def pdf_text(name: str, data: bytes) -> str:
-    """The text of a PDF. Raises ImportRefusedError for one that is damaged, protected, too long, or only scanned."""
-    pages = [_plain(page) for page in _pages(name, data)]
+class PdfText(NamedTuple):
+    """The text of a PDF, and pages (from 1) of a scan that were read with little confidence, each with it."""
+
+    text: str
+    doubtful: tuple[tuple[int, float], ...] = ()
+
+
+def pdf_text(name: str, data: bytes, progress: Progress = ignored) -> PdfText:
+    """The text of a PDF, page by page; of one that is only scanned as Tesseract reads it.
+
+    Raises ImportRefusedError for one that is damaged, protected, too long, or scanned where Tesseract is missing.
+    """
+    reader = _opened(name, data)
+    count = len(reader.pages)
+    try:
+        pages = []
+        for number, page in enumerate(reader.pages, start=1):
+            pages.append(_plain(page.extract_text()))
+            progress(number, count)
+    except Exception as error:
+        raise ImportRefusedError(f"{name} cannot be read as a PDF: {error}.") from error
+    doubtful: tuple[tuple[int, float], ...] = ()
     if sum(len("".join(page)) for page in pages) < LEAST_CHARACTERS * len(pages):
-        raise ImportRefusedError(
-            f"{name} has {len(pages)} pages and hardly any text: it looks scanned. Have a program read the text first (OCR), or give the code as text, Word or HTML."
-        )
-    return "\n".join(joined([line for page in _without_running_heads(pages) for line in page]))
+        read = list(scanned(name, reader, progress))
+        pages = [_plain(page.text) for page in read]
+        doubtful = tuple((n, p.confidence) for n, p in enumerate(read, start=1) if p.confidence < DOUBTFUL)
+        if not any(pages):
+            raise ImportRefusedError(
+                f"{name} has {count} scanned pages on which nothing can be read: scan it with 300 dots an inch, upright."
+            )
+    return PdfText("\n".join(joined([li for page in _without_running_heads(pages) for li in page])), doubtful)
 
 
 def joined(lines: Sequence[str]) -> list[str]:
@@ -46,22 +74,23 @@ def joined(lines: Sequence[str]) -> list[str]:
     return result
 
 
-def _pages(name: str, data: bytes) -> list[str]:
+def _opened(name: str, data: bytes) -> "PdfReader":
     from pypdf import PdfReader
     from pypdf.errors import DependencyError
 
     try:
         reader = PdfReader(io.BytesIO(data))
         locked = reader.is_encrypted and not reader.decrypt("")
-        if not locked and (count := len(reader.pages)) <= MOST_PAGES:
-            return [page.extract_text() for page in reader.pages]
+        count = 0 if locked else len(reader.pages)
     except DependencyError:
         locked = True
     except Exception as error:
         raise ImportRefusedError(f"{name} cannot be read as a PDF: {error}.") from error
     if locked:
         raise ImportRefusedError(f"{name} is protected by a password: save it without one.")
-    raise ImportRefusedError(f"{name} has {count} pages: more than {MOST_PAGES} are not read.")
+    if count > MOST_PAGES:
+        raise ImportRefusedError(f"{name} has {count} pages: more than {MOST_PAGES} are not read.")
+    return reader
 
 
 def _plain(page: str) -> list[str]:

@@ -17,6 +17,7 @@ needs=(
     "ffmpeg|ffmpeg"
     "GStreamer RTSP|gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
     "CJK fonts|fonts-noto-cjk fontconfig"
+    "Tesseract|tesseract-ocr tesseract-ocr-chi-sim"
     "OpenSSL|openssl"
 )
 # What `make setup` asks for by name, and only when it turned out to be missing
@@ -30,8 +31,8 @@ present() {
         "a Java"*)
             java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' ;;
         Maven)      command -v mvn >/dev/null ;;
-        Chromium)   command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null ;;
         npm)        command -v npm >/dev/null ;;
+        Chromium)   command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null ;;
         PostgreSQL) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
         Mosquitto)  PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin command -v mosquitto >/dev/null ;;
         ffmpeg)     command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null ;;
@@ -46,6 +47,7 @@ PYTHON
             ;;
         OpenSSL)    command -v openssl >/dev/null ;;
         "CJK fonts") fc-list :lang=zh 2>/dev/null | grep -q . ;;
+        Tesseract)  tesseract --list-langs 2>/dev/null | grep -qx chi_sim ;;
         OpenGL)     PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libGL\.so\.1' ;;
         venv)       python3 -c 'import venv, ensurepip' 2>/dev/null ;;
     esac

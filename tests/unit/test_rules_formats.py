@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,10 +12,11 @@ import docx
 import openpyxl
 import pypdf
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from rules.errors import ImportRefusedError
 from rules.formats import LARGEST_RATIO, Content, read_content
+from rules.ocr import lines_of
 from rules.outline import outline
 from rules.pdf import joined
 from rules.rows import from_rows
@@ -20,6 +24,9 @@ from rules.rows import from_rows
 _TO_UNICODE = b"""/CIDInit /ProcSet findresource begin 12 dict begin begincmap
 1 begincodespacerange <0000> <FFFF> endcodespacerange
 1 beginbfrange <0000> <FFFF> <0000> endbfrange endcmap end end"""
+
+
+FONT = next(Path("/usr/share/fonts").rglob("NotoSansCJK-Regular.ttc"), None)
 
 
 def pdf(pages: list[list[str]]) -> bytes:
@@ -100,12 +107,71 @@ def test_broken_english_lines_are_put_together_with_a_space():
     ]
 
 
-def test_a_scan_of_three_hundred_pages_without_text_is_refused(tmp_path):
-    scan = io.BytesIO()
-    page = Image.new("L", (60, 80), 200)
-    page.save(scan, "PDF", save_all=True, append_images=[page] * 299)
-    with pytest.raises(ImportRefusedError, match=r"300 pages and hardly any text: it looks scanned"):
-        read(tmp_path, "scan.pdf", scan.getvalue())
+def scan(pages: list[Image.Image]) -> bytes:
+    file = io.BytesIO()
+    pages[0].save(file, "PDF", save_all=True, append_images=pages[1:], resolution=300)
+    return file.getvalue()
+
+
+def test_a_scan_of_three_hundred_pages_without_text_is_refused(tmp_path, monkeypatch):
+    blank = scan([Image.new("L", (60, 80), 200)] * 300)
+    told = r"300 pages and hardly any text: it looks scanned.*tesseract-ocr tesseract-ocr-chi-sim"
+    if shutil.which("tesseract"):
+        with pytest.raises(ImportRefusedError, match="300 scanned pages on which nothing can be read"):
+            read(tmp_path, "scan.pdf", blank)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImportRefusedError, match=told):
+        read(tmp_path, "scan.pdf", blank)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("tesseract") and FONT) and not os.environ.get("CI"), reason="Tesseract or its font is missing"
+)
+def test_a_scan_is_read_by_tesseract_and_its_doubtful_pages_are_listed(tmp_path):
+    font = ImageFont.truetype(str(FONT), 44)
+
+    def page(*lines: str) -> Image.Image:
+        drawn = Image.new("L", (1400, 400), 245)
+        for row, line in enumerate(lines):
+            ImageDraw.Draw(drawn).text((80, 60 + 90 * row), line, fill=20, font=font)
+        return drawn
+
+    smeared = page("第三条 矿井必须有完整的通风系统。").resize((110, 32)).resize((1400, 400))
+    steps: list[tuple[int, int]] = []
+    path = tmp_path / "scan.pdf"
+    clear = page("第一条 严禁乘坐输送带。", "第二条 入井人员必须戴安全帽。")
+    path.write_bytes(scan([clear, smeared, Image.new("L", (1400, 400), 245)]))
+    content = read_content(path, lambda done, total: steps.append((done, total)))
+    text = "".join(line for _, line in content.lines)
+    assert "第一条" in text
+    assert "乘坐输送带" in text
+    assert "必须戴安全" in text
+    assert [number for number, _ in content.doubtful] == [2]
+    assert content.doubtful[0][1] < 85
+    assert steps[-1] == (3, 3)
+
+
+def test_tesseracts_words_become_lines_and_a_confidence():
+    head = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext\n"
+    rows = [("1", "第"), ("1", "一条"), ("1", "CH4"), ("1", "不得"), ("2", "Two"), ("2", "words")]
+    table = (
+        head
+        + "".join(f"5\t1\t1\t1\t{li}\t1\t0\t0\t1\t1\t80\t{w}\n" for li, w in rows)
+        + "4\t1\t1\t1\t3\t0\t0\t0\t1\t1\t-1\t\n"
+    )
+    assert lines_of(table) == ("第一条CH4不得\nTwo words", 80.0)
+    assert lines_of(head) == ("", 0.0)
+
+
+def test_a_thousand_pages_are_read_under_a_bar_in_bounded_memory(tmp_path):
+    path = tmp_path / "law.pdf"
+    path.write_bytes(pdf([[f"第{n}条 为了保障安全，制定本规程的这一条，全体职工必须遵守。"] for n in range(1, 1001)]))
+    steps: list[tuple[int, int]] = []
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    content = read_content(path, lambda done, total: steps.append((done, total)))
+    assert len(content.lines) == 1000
+    assert steps == [(n, 1000) for n in range(1, 1001)]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 
 def test_a_pdf_under_a_password_is_refused(tmp_path):
