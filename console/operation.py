@@ -84,6 +84,7 @@ class Operation:
             "documents": found.documents,
             "auto_closed": found.auto_closed,
             "pending": found.pending,
+            "documents_failed": found.failed,
             "dead_letters": counted["dead_letters"],
             "latency_ms": found.latency_ms,
         }

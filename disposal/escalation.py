@@ -1,6 +1,6 @@
 """The chain that is called when nobody acknowledges: page, next person, siren; who is called is read off the roster."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -76,7 +76,7 @@ def call(
     alert_id: str,
     subject: str,
     who: Called,
-    said: dict[str, object],
+    said: Mapping[str, object],
     key: str,
     now: datetime,
 ) -> None:
@@ -85,9 +85,11 @@ def call(
     if session.get(Call, identity) is not None:
         return
     fields = {"link": who.link, "person": who.person, "contact": who.contact}
-    session.add(Call(id=identity, mine=mine, alert_id=alert_id, subject=subject, called_at=now, **fields))
+    row = Call(id=identity, mine=mine, alert_id=alert_id, subject=subject, called_at=now, link=who.link)
+    row.person, row.contact = who.person, who.contact
+    session.add(row)
     kind = "siren" if who.link == "siren" else "escalation"
-    post(session, mine, kind, subject, canonical(said | fields | {"call": identity}), key=identity)
+    post(session, mine, kind, subject, canonical({**said, **fields, "call": identity}), key=identity)
 
 
 def acknowledge_calls(session: Session, mine: str, alert_id: str, actor: str, now: datetime) -> list[Call]:

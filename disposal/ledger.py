@@ -195,7 +195,10 @@ def spent(session: Session, mine: str, since: datetime, until: datetime) -> list
         .where(DraftUse.mine == mine, col(DraftUse.at) >= since, col(DraftUse.at) < until)
         .group_by(DraftUse.backend)
     ).all()
-    found = [Spent(row[0], *(int(n or 0) for n in row[1:6]), float(row[6] or 0), float(row[7] or 0)) for row in rows]
+    found = []
+    for backend, asked, used, sent, cached, wrote, price, seconds in rows:
+        tokens = (int(sent or 0), int(cached or 0), int(wrote or 0))
+        found.append(Spent(backend, asked, int(used or 0), *tokens, float(price or 0), float(seconds or 0)))
     return sorted(found, key=lambda one: (-one.price, -one.asked, one.backend))
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Engine, and_, or_
 from sqlmodel import Session, col, select
 
 from disposal.alert import Alert, AlertRisk
@@ -18,8 +18,9 @@ class Summary(NamedTuple):
     """Counts of one run.
 
     ``risks`` are distinct raised risks, ``documents`` checked ones, ``undrafted`` raised risks whose alert has no
-    checked document yet; ``latency_ms`` has p50, p95 and p99 of ``frame_to_risk`` (picture or reading read until its
-    risk was published) and ``risk_to_document`` (alert committed until its document was checked), or None.
+    checked document yet, ``failed`` documents that could not be written for good and went to a person without one;
+    ``latency_ms`` has p50, p95 and p99 of ``frame_to_risk`` (picture or reading read until its risk was published) and
+    ``risk_to_document`` (alert committed until its document was checked), or None.
     """
 
     risks: int
@@ -29,6 +30,7 @@ class Summary(NamedTuple):
     auto_closed: int
     pending: int
     undrafted: int
+    failed: int
     latency_ms: dict[str, Percentiles]
 
 
@@ -37,9 +39,10 @@ def summary(engine: Engine, mine: str, since: datetime) -> Summary:
     with reading(engine) as session:
         raised = _raised(session, mine, since)
         documents = session.exec(select(Document).where(Document.mine == mine, col(Document.created_at) >= since)).all()
+        written = col(Document.checked_at).is_not(None)
         drafted = set(
             session.exec(
-                select(Document.alert_id).where(Document.mine == mine, col(Document.checked_at).is_not(None)).distinct()
+                select(Document.alert_id).where(Document.mine == mine, or_(written, _given_up())).distinct()
             ).all()
         )
         rows = select(Alert.id, Alert.committed_at).where(Alert.mine == mine, col(Alert.committed_at) >= since)
@@ -54,6 +57,7 @@ def summary(engine: Engine, mine: str, since: datetime) -> Summary:
         auto_closed=sum(d.auto_closed_at is not None for d in documents),
         pending=sum(d.state == DocumentState.PENDING_APPROVAL for d in documents),
         undrafted=sum(event.alert_id not in drafted for event in raised),
+        failed=sum(d.checked_at is None and d.state == DocumentState.PENDING_APPROVAL for d in documents),
         latency_ms={
             "frame_to_risk": percentiles([_ms(event.risk.read_at, event.published_at) for event in raised]),
             "risk_to_document": percentiles(
@@ -65,6 +69,11 @@ def summary(engine: Engine, mine: str, since: datetime) -> Summary:
             ),
         },
     )
+
+
+def _given_up() -> ColumnElement[bool]:
+    """Nothing was written after every try, and the alert went before a person as it is: nothing more is to come."""
+    return and_(col(Document.checked_at).is_(None), col(Document.state) == DocumentState.PENDING_APPROVAL)
 
 
 def percentiles(values: list[float]) -> Percentiles:

@@ -12,10 +12,11 @@ from disposal.alert import Alert
 from disposal.audit import AuditLine, verify
 from disposal.decision import decide
 from disposal.document import Document, DocumentState, Verdict
-from disposal.drafter import Drafter
+from disposal.drafter import Draft, Drafter
 from disposal.intake import take_all
 from disposal.notify import Outbox
 from disposal.policy import ClosurePolicy, activate_for_demo, put_in_shadow, put_policy, ship_policy
+from disposal.request import DraftRequest
 from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.steps import Steps
 from disposal.summary import summary
@@ -287,6 +288,25 @@ def test_an_alert_whose_clauses_cannot_be_found_still_reaches_a_person(engine: E
     assert content.citations == ()
     assert "No clause" in content.notice.en
     assert counts.count("steps_failed") == 4
+
+
+def test_a_document_that_cannot_be_written_for_good_is_counted_and_no_longer_waited_for(engine: Engine) -> None:
+    class Broken(Drafter):
+        def draft(self, request: DraftRequest) -> Draft:
+            raise RuntimeError("no paper")
+
+    since = utc_now()
+    steps = Steps(
+        engine, MINE, lambda: TaggedFinder(engine), Broken([], DrafterSettings()), DisposalSettings(), lambda _: None
+    )
+    send(engine, risk())
+    work(steps)
+    assert (summary(engine, MINE, since).undrafted, summary(engine, MINE, since).failed) == (1, 0), "it is tried again"
+    for _ in range(5):
+        stood_still(engine, 0)
+        work(steps)
+    found = summary(engine, MINE, since)
+    assert (found.undrafted, found.failed, found.documents, found.pending) == (0, 1, 0, 1), "a run ends, and says so"
 
 
 def test_the_summary_counts_what_was_done(engine: Engine, steps: Steps) -> None:
