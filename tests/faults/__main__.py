@@ -61,6 +61,7 @@ def _faults(folder: Path) -> dict[str, Any]:
         kinds.MIGRATED,
         kinds.FORWARD,
         kinds.BACK,
+        kinds.AFTERWARDS,
     )
     houses: list[tuple[dict[str, Any], Sequence[Sequence[Any]]]] = [
         ({}, one_machine),

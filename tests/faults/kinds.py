@@ -313,6 +313,7 @@ BACK = (
         stepped=True,
     ),
 )
+AFTERWARDS = (camera(3, "covered", "camera covered once the clock was set back", "camera-blind"),)
 _holder = Holder()
 SQLITE = (
     Fault(
