@@ -13,6 +13,7 @@ from sqlalchemy import Engine, inspect, text
 from stream.database import writing
 from stream.errors import DatabaseError, OlderSchemaError
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = 0x6D696E65  # the number of the lock that migrations take on PostgreSQL, any would do
 _LOOK_AGAIN = 1.0
 
@@ -81,7 +82,7 @@ def knows(found: str | None) -> bool:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     return config
 
 
