@@ -37,7 +37,7 @@ class Scores:
     meaning: bool = False
 
 
-DENSE = {"minewatch-zh": 0.15, "all-MiniLM-L6-v2": 0.5}
+DENSE = {"minewatch-zh": 0.15, "all-MiniLM-L6-v2": 0.4}
 """How much meaning counts beside words, by the embedder that ships; set on sentences of this project's own."""
 DENSE_OF_OTHERS = 0.5
 BASE = {"zh": 0.3, "en": 0.1}
@@ -45,6 +45,13 @@ BASE = {"zh": 0.3, "en": 0.1}
 _LIKELY = 0.2
 """The cosine of unrelated texts where there are too few clauses to tell."""
 _FEW, _SAMPLE = 20, 200
+
+
+KINDS_OF_MINE = ("metal-nonmetal", "surface-coal", "underground-coal")
+"""Concepts that say which mines a part of the US regulations is for. The first that is named holds: the heading of
+part 57 says "underground metal and nonmetal mines", that of part 77 "surface work areas of underground coal mines"."""
+ELSEWHERE = 0.9
+"""What a clause counts that is meant for another kind of mine than the text names."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,12 @@ class Index:
             language: LexicalIndex([lexical_text(p, language) for p in self.provisions], synonyms, cache)
             for language in LANGUAGES
         }
+        kinds = np.array([kind_of_mine(synonyms.find("\n".join(p.content.heading_en))) for p in self.provisions])
+        self._shares = {
+            kind: np.where((kinds == kind) | (kinds == ""), 1, ELSEWHERE).astype(np.float32)
+            for kind in KINDS_OF_MINE
+            if (kinds == kind).any()
+        }
         self._passages = {language: [passage(p, language) for p in self.provisions] for language in LANGUAGES}
         self._meaning: dict[str, Meaning] = {}
         self._spoken: dict[tuple[int, str], frozenset[str]] = {}
@@ -95,14 +108,17 @@ class Index:
     def scores(self, text: str, language: str) -> Scores:
         """The scores of every provision for that text. Raises EmbeddingError where the model cannot be loaded."""
         lexical = self._lexical[language].scores(text)
+        share = self._shares.get(kind_of_mine(self.synonyms.find(text)))
         meaning = self._meaning.get(language)
         if meaning is None or not len(self.provisions):
-            return Scores(lexical, lexical, np.zeros_like(lexical))
+            return Scores(lexical if share is None else lexical * share, lexical, np.zeros_like(lexical))
         query = self._vectors.of_query(self._embedders[language], text)
         with one_thread():
             dense = meaning.matrix @ query
         likeness = np.clip((dense - meaning.base) / (1 - meaning.base), 0, 1)
         fused = (1 - meaning.weight) * lexical + meaning.weight * likeness
+        if share is not None:
+            fused = fused * share
         return Scores(fused.astype(np.float32), lexical, dense.astype(np.float32), meaning=True)
 
     def spoken(self, row: int, language: str) -> frozenset[str]:
@@ -199,6 +215,11 @@ class Index:
         matrix = np.stack([vectors.get(t, empty) for t in texts]) if texts else np.zeros((0, size), np.float32)
         ours = DENSE.get(embedder.name.partition("@")[0])
         return Meaning(matrix, ours or DENSE_OF_OTHERS, BASE[language] if ours else unrelated(matrix))
+
+
+def kind_of_mine(concepts: Sequence[str]) -> str:
+    """The kind of mine that these concepts name, or none."""
+    return next((kind for kind in KINDS_OF_MINE if kind in concepts), "")
 
 
 def unrelated(matrix: Vector) -> float:

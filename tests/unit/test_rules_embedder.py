@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,10 @@ from rules.english import EnglishEmbedder
 from rules.errors import EmbeddingError, ImportRefusedError
 from rules.evaluate import evaluate
 from rules.importer import import_code
+from rules.index import unrelated
+from rules.matcher import Matcher
 from rules.model_files import folder_digest
+from rules.revision import publish_edition, review_edition
 from rules.settings import MatcherSettings
 from rules.synonyms import bundled_synonyms
 from rules.train_embedder import Plan, train_embedder
@@ -144,3 +149,71 @@ def test_meaning_finds_more_than_words_alone_on_hazards_that_neither_was_made_on
     assert meaning["ndcg@10"] > words["ndcg@10"] + 0.02
     assert meaning["empty_when_none"] >= 0.75
     assert meaning["empty_wrongly"] <= 0.1
+
+
+def test_a_clause_for_another_kind_of_mine_comes_behind_its_twin(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/book.db")
+    SQLModel.metadata.create_all(engine)
+    code = tmp_path / "cfr.md"
+    rule = "Repairs shall not be performed on machinery until the power is off."
+    code.write_text(
+        "".join(f"# {n} Machinery.\n\n{rule}\n\n" for n in ("56.14105", "75.1725", "77.404")), encoding="utf-8"
+    )
+    import_code(engine, code, "cfr", "2026", None, "wang", mine="demo")
+    file = tmp_path / "items.jsonl"
+    asked = {
+        "56.14105": "repairs with the power on at a quarry",
+        "75.1725": "repairs with the power on in an underground coal mine",
+        "77.404": "repairs with the power on at a surface coal mine",
+    }
+    lines = [json.dumps({"en": text, "relevant": [{"section": number}]}) for number, text in asked.items()]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = evaluate(engine, file, MatcherSettings(model="none"), code="cfr", language="en")
+    engine.dispose()
+    assert found["recall@1"] == 1
+
+
+class Slow:
+    """An embedder that waits to be let go."""
+
+    name, loaded, at_once = "slow", True, 1
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
+    def load(self) -> None:
+        return
+
+    def encode(self, texts):
+        assert self.free.wait(60)
+        return np.ones((len(texts), 2), np.float32) / np.sqrt(2)
+
+
+def test_clauses_are_found_by_words_while_they_are_embedded(law, tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/book.db")
+    SQLModel.metadata.create_all(engine)
+    import_code(engine, law, "law", "1", datetime(2020, 1, 1, tzinfo=UTC), "wang", mine="demo")
+    review_edition(engine, "law", "1", "wang")
+    publish_edition(engine, "law", "1", "li")
+    slow = Slow()
+    matcher = Matcher(engine, "demo", MatcherSettings(), embedders={"zh": slow})
+    first = matcher.search("皮带跑偏")[0]
+    assert (first.number, matcher.progress()) == ("1", (0, 6))
+    assert "用词检索" in first.reason_zh
+    assert "by words (" in first.reason_en
+    slow.free.set()
+    assert matcher.wait(60)
+    assert matcher.progress() == (6, 6)
+    assert "by words and meaning" in matcher.search("皮带跑偏")[0].reason_en
+    again = Matcher(engine, "demo", MatcherSettings(), embedders={"zh": slow})
+    assert again.index().progress == (0, 0)
+    engine.dispose()
+
+
+def test_what_a_model_gives_to_all_texts_is_taken_off():
+    """Some models give unrelated texts a cosine of 0.8; that must not count as likeness."""
+    chance = np.random.default_rng(0)
+    rows = np.hstack([np.full((100, 1), 2.0), chance.normal(0, 1 / 8, (100, 64))])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert unrelated(rows.astype(np.float32)) == pytest.approx(0.8, abs=0.03)
+    assert unrelated(rows[:5].astype(np.float32)) == 0.2
