@@ -240,6 +240,7 @@ TERMS: dict[str, tuple[str, str]] = {
         "“{decision}” does not fit what the alert is now; look again and decide.",
     ),
     "error.decided": ("已有人先处理了这条报警。", "Somebody else decided on this alert first."),
+    "error.reason-long": ("理由最多{most}个字符。", "A reason has {most} characters at most."),
     "error.reason": ("请写明理由。", "Say why, in a few words."),
     "error.old-password": ("当前密码不对。", "The present password is wrong."),
     "error.same-password": ("新密码与当前密码相同。", "The new password is the present one."),

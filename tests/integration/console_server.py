@@ -1,6 +1,7 @@
 """The real server of the console, in a thread, to be stopped and started again on the same port."""
 
 import socket
+import ssl
 import threading
 import time
 from types import TracebackType
@@ -29,7 +30,8 @@ class Running:
         self.settings = WebSettings(
             port=port or free_port(), language=language, login_attempts=50, **({"test_alarm": False} | more)
         )  # type: ignore[arg-type]
-        self.address = f"http://127.0.0.1:{self.settings.port}"
+        scheme = "https" if self.settings.tls_certificate else "http"
+        self.address = f"{scheme}://127.0.0.1:{self.settings.port}"
         self._mine = mine
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
@@ -42,7 +44,9 @@ class Running:
             if self._failed:
                 raise self._failed[0]
             try:
-                httpx.get(f"{self.address}/healthz", timeout=2.0, trust_env=False).raise_for_status()
+                httpx.get(
+                    f"{self.address}/healthz", timeout=2.0, trust_env=False, verify=self._trusted()
+                ).raise_for_status()
             except httpx.HTTPError:
                 time.sleep(0.02)
             else:
@@ -53,6 +57,10 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        certificate = self.settings.tls_certificate
+        return ssl.create_default_context(cafile=certificate) if certificate else True
 
     def stop(self) -> None:
         """Stop the server and wait for it to have ended."""
