@@ -43,7 +43,6 @@ test: system setup-test kafka axe lint ## run all checks and all tests (TESTS=pa
 test-unit: setup-test ## run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit
 
-.PHONY: lint
 .PHONY: test-faults
 test-faults: setup-test kafka ## bring faults about in a running house, and kill stages 200 times (an hour)
 	@$(BIN)/python -m tests.faults all
@@ -52,6 +51,7 @@ test-faults: setup-test kafka ## bring faults about in a running house, and kill
 soak: setup-test ## run the whole house for MINUTES=10 and print how memory, handles, lag and files grow
 	@$(BIN)/python -m tests.faults soak --minutes $(or $(MINUTES),10)
 
+.PHONY: lint
 lint: setup-test ## check style, types and who imports whom
 	@echo "Checking style, types and imports"
 	@$(BIN)/ruff check --quiet --no-cache $(SOURCES)
