@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from rules.errors import ImportRefusedError
 
 if TYPE_CHECKING:
@@ -98,9 +100,9 @@ def _pictures(page: "PageObject") -> Iterator[bytes]:
         if picture.width * picture.height > LARGEST_PICTURE:
             raise ImportRefusedError(f"its picture has {picture.width} x {picture.height} pixels, too many to be read.")
         grey = picture.convert("L")
-        low, high = grey.getextrema()
+        shades = np.asarray(grey)
         data = io.BytesIO()
-        if high - low >= LEAST_CONTRAST:
+        if int(shades.max()) - int(shades.min()) >= LEAST_CONTRAST:
             grey.save(data, "PNG")
         yield data.getvalue()
 
