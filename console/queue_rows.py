@@ -56,7 +56,8 @@ class Term(NamedTuple):
             word,
             names((kind.id, kind.zh, kind.en) for kind in RISK_TYPES.values()),
             names((place.id, place.name.zh, place.name.en) for place in site.places),
-            names((source.id, source.name.zh, source.name.en) for source in (*site.cameras, *site.sensors)),
+            names((camera.id, camera.name.zh, camera.name.en) for camera in site.cameras)
+            | names((sensor.id, sensor.name.zh, sensor.name.en) for sensor in site.sensors),
         )
 
 
