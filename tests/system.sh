@@ -10,7 +10,6 @@ wait_for_lock=(-o DPkg::Lock::Timeout=120)
 needs=(
     "a Java 17 or later|JAVA"
     "Maven|maven"
-    "npm|npm"
     "Chromium|chromium"
     "PostgreSQL|postgresql"
     "Mosquitto|mosquitto"
@@ -31,7 +30,6 @@ present() {
         "a Java"*)
             java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' ;;
         Maven)      command -v mvn >/dev/null ;;
-        npm)        command -v npm >/dev/null ;;
         Chromium)   command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null ;;
         PostgreSQL) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
         Mosquitto)  PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin command -v mosquitto >/dev/null ;;
