@@ -23,7 +23,7 @@ def part(page: str, name: str) -> str:
 
 
 def text_of(data: bytes) -> str:
-    return "".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages)
+    return " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages).split())
 
 
 def test_a_shift_is_listed_and_signed_by_who_goes_and_who_comes(mine: Mine, client: TestClient) -> None:
