@@ -35,7 +35,7 @@ def engine(tmp_path: Path) -> Engine:
     work(steps)
     with reading(engine) as session:
         alert = session.exec(select(Alert).where(Alert.type == "methane-high")).one()
-    decide(engine, MINE, alert.id, "approve", "ann")
+    decide(engine, MINE, alert.id, "approve", "ann", document_version=1)
     return engine
 
 
