@@ -1,4 +1,4 @@
-"""Once a shift a test alarm goes the whole way: log, intake, tables, stream, a page and back; and every page says so."""
+"""Once a shift a test alarm goes the whole way: log, intake, tables, stream, a page and back; every page says so."""
 
 import asyncio
 from datetime import datetime

@@ -160,7 +160,9 @@ class DeadManSettings(Section):
         title="Sign of life",
         description="http(s) URL that is called while every stage is at work; whoever runs it alarms when that stops. Empty: none.",
     )
-    alive_seconds: float = Field(60.0, ge=1, le=3600, title="Interval", description="Seconds between two signs of life.")
+    alive_seconds: float = Field(
+        60.0, ge=1, le=3600, title="Interval", description="Seconds between two signs of life."
+    )
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
