@@ -88,7 +88,7 @@ def _unseen(
 ) -> DraftRequest:
     like = bound.get((kind, language)) or next(one for (_, tongue), one in bound.items() if tongue == language)
     quantity = RISK_TYPES[kind].quantity
-    measured = ()
+    measured: tuple[Measured, ...] = ()
     if quantity is not None:
         value = round(chance.uniform(0.1, 90.0), 2)
         at = datetime(2026, 1, 1, tzinfo=UTC)

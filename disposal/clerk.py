@@ -49,7 +49,7 @@ class ClerkBackend:
     @property
     def parameters(self) -> int:
         """How many parameters it has."""
-        return self._causal.parameters
+        return int(self._causal.parameters)
 
     @property
     def tokenizer(self) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from disposal.clerk_prompt import CLAUSES, CLIP
@@ -34,7 +34,7 @@ class Lesson(NamedTuple):
     answer: str
 
 
-def lessons(seed: int, clauses: dict[str, Sequence[str]]) -> Iterator[Lesson]:
+def lessons(seed: int, clauses: Mapping[str, Sequence[str]]) -> Iterator[Lesson]:
     """Lessons without end, the same for the same seed; ``clauses`` are texts of codes, by language."""
     chance = random.Random(seed)  # noqa: S311  # nothing secret
     kinds = sorted(RISK_TYPES)
@@ -43,7 +43,7 @@ def lessons(seed: int, clauses: dict[str, Sequence[str]]) -> Iterator[Lesson]:
         yield _lesson(kind, chance.choice(("zh", "en")), chance, clauses)
 
 
-def _lesson(kind: str, language: str, chance: random.Random, clauses: dict[str, Sequence[str]]) -> Lesson:
+def _lesson(kind: str, language: str, chance: random.Random, clauses: Mapping[str, Sequence[str]]) -> Lesson:
     said = wording()
     usual, family = library()[kind], said.family_of(kind)
     status = chance.choices(("ongoing", "cleared", "lost"), (4, 1, 1))[0]
@@ -104,7 +104,7 @@ def _some(own: Sequence[Bilingual], general: Sequence[Bilingual], language: str,
     return lines or _all(general, language, chance)
 
 
-def _clause(language: str, chance: random.Random, clauses: dict[str, Sequence[str]]) -> str:
+def _clause(language: str, chance: random.Random, clauses: Mapping[str, Sequence[str]]) -> str:
     """The beginning of a clause: out of a code, or made of what clauses ask for."""
     texts = clauses.get(language) or ()
     if texts and chance.random() < 0.45:

@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ class Progress(NamedTuple):
 
 def train(
     folder: Path,
-    clauses: dict[str, Sequence[str]],
+    clauses: Mapping[str, Sequence[str]],
     settings: ClerkTraining,
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
@@ -135,7 +135,7 @@ def _padded(pairs: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
-def _tokenizer(folder: Path, clauses: dict[str, Sequence[str]], settings: ClerkTraining) -> Any:
+def _tokenizer(folder: Path, clauses: Mapping[str, Sequence[str]], settings: ClerkTraining) -> Any:
     """The tokenizer of an earlier beginning, or a new one of what the lessons say."""
     if (folder / "model" / "tokenizer.json").is_file():
         return PreTrainedTokenizerFast.from_pretrained(folder / "model")
@@ -161,7 +161,7 @@ def _tokenizer(folder: Path, clauses: dict[str, Sequence[str]], settings: ClerkT
     return fast
 
 
-def _spoken(seed: int, clauses: dict[str, Sequence[str]]) -> Iterator[str]:
+def _spoken(seed: int, clauses: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for lesson in itertools.islice(lessons(seed + 1, clauses), _TOKENIZED):
         yield from lesson.prompt.split("\n")
         said = json.loads(lesson.answer)
