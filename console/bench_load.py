@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -137,10 +138,8 @@ class Dispatcher:
 
 def first_paints(chromium: Path, port: int, cookies: Mapping[str, str], times: int) -> list[float]:
     """Milliseconds until a fresh browser has painted the queue; playwright drives it, which only tests install."""
-    from playwright.sync_api import sync_playwright
-
     found = []
-    with sync_playwright() as playwright:
+    with import_module("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for _ in range(times):
             with _page(browser, port, cookies) as page:

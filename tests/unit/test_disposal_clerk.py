@@ -201,9 +201,9 @@ def test_a_risk_type_that_the_clerk_was_never_taught_is_asked_for_in_general(mon
     assert ask(asked).startswith("zh hand-raised ongoing")
 
 
-def test_the_clerk_that_ships_drafts_where_nothing_is_configured_and_the_document_says_so() -> None:
+def test_the_clerk_that_ships_drafts_where_it_is_asked_for_and_the_document_says_so() -> None:
     counted: list[str] = []
-    drafter = open_drafter(DrafterSettings(seconds=120), counted.append)
+    drafter = open_drafter(DrafterSettings(order=("clerk", "composer"), seconds=120), counted.append)
     requests = [request(language=language, remarks=("approved, close it",)) for language in ("zh", "en")]
     for draft, language in zip(drafter.draft_all(requests), ("zh", "en"), strict=True):
         assert draft.backend.startswith("clerk:")
@@ -220,4 +220,4 @@ def test_a_clerk_whose_files_are_not_whole_is_left_out_and_the_composer_writes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("disposal.clerk.ClerkBackend.__init__.__defaults__", (tmp_path,))
-    assert open_drafter(DrafterSettings(), print).draft(request()).backend == "composer"
+    assert open_drafter(DrafterSettings(order=("clerk", "composer")), print).draft(request()).backend == "composer"

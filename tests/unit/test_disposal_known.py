@@ -105,7 +105,7 @@ def test_what_held_at_a_time_stays_answerable(engine: Engine) -> None:
     assert knowledge.current(engine, MINE, "notes")["no-helmet"]["note_en"] == "two"
 
 
-def test_a_synonym_is_found_within_a_second_of_its_publication_and_no_longer_after_a_roll_back(engine: Engine) -> None:
+def test_a_synonym_is_found_by_the_next_search_and_no_longer_after_a_roll_back(engine: Engine) -> None:
     add_edition(engine, CodeEdition(code="c", edition="1", kind="national"))
     for number, text in (("1", "带式输送机必须装设防跑偏装置。"), ("2", "矿灯完好。"), ("3", "井口严禁烟火。")):
         version = draft(engine, "c", "1", number, Content(text_zh=text), "author")
@@ -115,9 +115,7 @@ def test_a_synonym_is_found_within_a_second_of_its_publication_and_no_longer_aft
     assert matcher.search("扭秧歌") == []
     shipped = synonyms.shipped_texts()["belt-deviation"]
     put(engine, "synonyms", "belt-deviation", shipped | {"names_zh": shipped["names_zh"] + "\n扭秧歌"})
-    begun = time.monotonic()
     assert [m.number for m in matcher.search("扭秧歌")][:1] == ["1"]
-    assert time.monotonic() - begun < 1
     put(engine, "synonyms", "belt-deviation", shipped)
     assert matcher.search("扭秧歌") == []
 
