@@ -35,7 +35,7 @@ demo: setup ## play the bundled mine and serve the console until Ctrl-C
 	@exec $(BIN)/minewatch demo
 
 .PHONY: test
-test: system setup-test kafka lint ## run all checks and all tests (TESTS=path for some)
+test: system setup-test kafka axe lint ## run all checks and all tests (TESTS=path for some)
 	@echo "Running the tests"
 	@$(BIN)/python -m pytest $(TESTS)
 

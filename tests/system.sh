@@ -18,6 +18,7 @@ needs=(
     "CJK fonts|fonts-noto-cjk fontconfig"
     "Tesseract|tesseract-ocr tesseract-ocr-chi-sim"
     "OpenSSL|openssl"
+    "npm|npm"
 )
 # What `make setup` asks for by name, and only when it turned out to be missing
 only=${1:-}
@@ -44,6 +45,7 @@ assert all(Gst.ElementFactory.find(name) for name in ("qtdemux", "h264parse", "r
 PYTHON
             ;;
         OpenSSL)    command -v openssl >/dev/null ;;
+        npm)        command -v npm >/dev/null ;;
         "CJK fonts") fc-list :lang=zh 2>/dev/null | grep -q . ;;
         Tesseract)  tesseract --list-langs 2>/dev/null | grep -qx chi_sim ;;
         OpenGL)     PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libGL\.so\.1' ;;
