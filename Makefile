@@ -37,7 +37,7 @@ demo: setup ## play the bundled mine and serve the console until Ctrl-C
 .PHONY: test
 test: system setup-test kafka axe lint ## run all checks and all tests (TESTS=path for some)
 	@echo "Running the tests"
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 .PHONY: test-unit
 test-unit: setup-test ## run the tests that need no server

@@ -138,11 +138,11 @@ def _tried(request: Request, camera: Camera) -> Response:
     name = ours.trials.run(camera, actor)
     if name is None:
         raise WrongInputError("error.camera-busy")
-    return _page(request, trial=name, tested=ours.trials.get(name, actor))
+    return _page(request, trial=name, tried=ours.trials.get(name, actor))
 
 
 def _page(
-    request: Request, error: RefusedError | None = None, trial: str = "", tested: Tested | None = None
+    request: Request, error: RefusedError | None = None, trial: str = "", tried: Tested | None = None
 ) -> Response:
     ours = services(request)
     _, site = load_site(ours.engine, ours.mine)
@@ -162,9 +162,9 @@ def _page(
         detectors=ours.detectors,
         chosen=[n for n in ours.detectors if error and text_field(request, f"detector-{n}", 8)] or ours.detectors[:1],
         trial=trial,
-        tested=tested,
-        tested_address=safe_url(tested.camera.url) if tested else "",
-        is_new=tested is not None and site.camera(tested.camera.id) is None,
+        tried=tried,
+        tested_address=safe_url(tried.camera.url) if tried else "",
+        is_new=tried is not None and site.camera(tried.camera.id) is None,
         done=done if done in ("add-camera", "remove-camera") else "",
         sentence=error.sentence(language(request)) if error else "",
     )

@@ -116,7 +116,7 @@ def test_install_upgrade_and_roll_back(archive: Path, libraries: Path, tmp_path:
     done = install(second, libraries)
     assert done.returncode == 0, done.stderr
     assert current(prefix) == interrupted.name
-    [samples] = (prefix / "current" / "venv").glob("lib*/python*/site-packages/samples")
+    [samples] = (prefix / "current" / "venv").glob("lib/python*/site-packages/samples")
     assert (samples / "minewatch.toml").read_text().endswith("# another release\n")
 
     back = run(prefix / "current" / "install.sh", "--rollback", "--prefix", prefix)

@@ -120,17 +120,13 @@ def test_a_data_folder_that_cannot_be_written(tmp_path: Path, video: Path) -> No
     refused(minewatch("run", "--config", site(tmp_path, video), "--data", "/proc/minewatch"), "data folder")
 
 
-def test_a_database_of_an_older_version(tmp_path: Path, video: Path) -> None:
+def test_a_database_of_an_older_version(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert minewatch("clauses", "list", "--data", data).code == 0
     with sqlite3.connect(data / "minewatch.db") as connection:
         connection.execute("DELETE FROM alembic_version")
     before = content(data / "minewatch.db")
-    refused(
-        minewatch("run", "--config", site(tmp_path, video), "--data", data),
-        "older version",
-        "minewatch database upgrade",
-    )
+    refused(minewatch("clauses", "list", "--data", data), "older version", "minewatch database upgrade")
     assert content(data / "minewatch.db") == before
 
 

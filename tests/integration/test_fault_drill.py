@@ -12,8 +12,6 @@ from tests.servers.server import ServerUnavailableError
 FAULTS = (
     kinds.camera(1, "refusing", "camera refuses the password", "camera-offline", "refuses the user name and password"),
     kinds.sensor("co", "NaN", "sensor gives no number", "no number"),
-    kinds.killed("disposal", "stage"),
-    kinds.STORES[0],
 )
 
 
