@@ -141,5 +141,3 @@ def test_the_figures_are_drawn(tmp_path: Path) -> None:
     draw("vision", figures, tmp_path / "a.svg")
     drawn = (tmp_path / "a.svg").read_text()
     assert all(said in drawn for said in ("YOLO.predict in torch", "27 held", "122", "all cores"))
-    draw("vision", figures, tmp_path / "b.svg")
-    assert (tmp_path / "b.svg").read_text() == drawn
