@@ -23,6 +23,7 @@ from console.edited import changes_of
 from console.errors import MissingError, RefusedError, StaleError, WrongInputError
 from console.pages import language, render, see_other, wants_page
 from console.queue_rows import Wanted, find_rows
+from console.reasons import reason_in
 from console.related import related_to
 from console.services import services
 from console.similar import similar_to
@@ -100,6 +101,7 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             decisions=possible(alert, state, [d for d, roles in DECIDERS.items() if role in roles]),
             effects=EFFECTS,
             figures_in=figures_in,
+            reason_in=reason_in,
             shelving=[m for m in SHELVING_MINUTES if m <= ours.settings.shelving_minutes],
             shelved=is_shelved(alert, utc_now()),
             may_edit=role in DECIDERS["approve"] and state == DocumentState.PENDING_APPROVAL and not alert.closed,

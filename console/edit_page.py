@@ -130,7 +130,7 @@ def _page(
     if document is None or content is None or alert.closed:
         return again(request, alert_id, StaleError(decision=text(tongue, "decision.edit")))
     shown = {f"{e}_{g}": said(content, e, g) for e in EDITED if e != "deadline" for g in TONGUES}
-    shown["deadline"] = f"{content.deadline.astimezone(ours.zone):%Y-%m-%dT%H:%M}"
+    shown["deadline"] = f"{content.deadline.astimezone(ours.zone):%Y-%m-%d %H:%M}"
     if typed:
         shown = {name: text_field(request, name, _MOST) for name in shown}
     changes: list[Change] = []

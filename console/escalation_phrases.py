@@ -12,8 +12,12 @@ ESCALATION_PHRASES: dict[str, tuple[str, str]] = {
     "emergency.calls": ("呼叫名单（按顺序）", "Whom to call, in this order"),
     "emergency.steps": ("步骤", "What to do"),
     "emergency.none": (
-        "本矿还没有录入应急预案：由安全员在“应急预案”页录入。",
-        "This mine has entered no emergency plan: a safety officer enters it on the emergency page.",
+        "本矿还没有录入应急预案，以下是通用措施。预案由安全员在“应急预案”页录入。",
+        "This mine has entered no emergency plan: these are the usual measures. A safety officer enters it on the emergency page.",
+    ),
+    "emergency.nobody": (
+        "名单是空的：没有值班人，也没有预案。请立即按调度室张贴的号码呼叫值班矿领导和救护队。",
+        "Nobody is listed: no one is on the roster and there is no plan. Call the manager on duty and mine rescue by the numbers posted in the control room, now.",
     ),
     "emergency.hands": (
         "本系统不操作任何设备：停电、撤人由人员执行。",

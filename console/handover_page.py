@@ -16,7 +16,7 @@ from console.performance import Performance
 from console.performance_page import shown
 from console.performance_rows import Span, performance_of, period_of
 from console.services import Services, services
-from console.translations import text
+from console.translations import Phrases, text
 from disposal.errors import FontMissingError, HandoverError
 from disposal.handover import Handover, Item, Standing, hand_over, handover, handovers, standing, take_over
 from disposal.paper import Block, Bullet, Heading, Line, Rows, Title
@@ -115,6 +115,7 @@ def _paper(
     found: Performance, said: Standing, signed: Handover | None, figures: Figures, names: Names, tongue: str
 ) -> Iterator[Block]:
     """The report, block by block."""
+    said_here = Phrases(tongue)
     yield Title(text(tongue, "handover.report"))
     yield Line(f"{figures.full(found.period.since)} – {figures.full(found.period.until)}")
     if signed is not None:
@@ -133,7 +134,7 @@ def _paper(
         yield from _items(items, figures, names, tongue)
     yield Heading(text(tongue, "handover.learned"))
     for action, actor, at, subject, reason in said.learned:
-        what = text(tongue, f"action.{action}") if action in _KNOWN else action
+        what = said_here.known(f"action.{action}", action)
         yield Bullet(f"{figures.clock(datetime.fromisoformat(at))} {actor}: {what} ({subject}) {reason}".strip())
     yield Heading(f"{text(tongue, 'figures.title')} · {text(tongue, 'figures.alarms', count=found.alerts)}")
     yield Rows(
@@ -153,11 +154,14 @@ def _paper(
         yield Bullet(f"{names.source(false.source)} · {names.type(false.type)}: {share}")
 
 
-_KNOWN = frozenset({"reject", "overturn", "reopen", "draw-zones", "add-camera", "remove-camera"})
-
-
 def _items(items: tuple[Item, ...], figures: Figures, names: Names, tongue: str) -> Iterator[Block]:
     for item in items:
         at = figures.full(datetime.fromisoformat(item.at)) if item.at else ""
         rank = text(tongue, f"priority.{item.priority}")
-        yield Bullet(f"{rank} · {names.type(item.type)} · {names.place(item.place)} · {at} {item.note}".rstrip())
+        note = _noted(item.note, Phrases(tongue))
+        yield Bullet(f"{rank} · {names.type(item.type)} · {names.place(item.place)} · {at} {note}".rstrip())
+
+
+def _noted(note: str, phrases: Phrases) -> str:
+    """A state in words; a reason that a person gave stays as it is."""
+    return phrases.known(f"document.{note}", phrases.known(f"state.{note}", note))

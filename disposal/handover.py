@@ -22,6 +22,7 @@ LEARNED = (
 """Audit lines that tell the next shift something new about the mine, its cameras and its policies."""
 LONGEST_NOTE = 4000
 _MOST = 100
+_LONGEST_ITEM = 500
 _UNDER_WAY = (
     DocumentState.APPROVED,
     DocumentState.ISSUED,
@@ -33,7 +34,10 @@ _RANK = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
 class Item(NamedTuple):
-    """An alert in a list: ``at`` is since when it is open, until when it is shelved, or when its document is due."""
+    """An alert in a list: ``at`` is since when it is open, until when it is shelved, or when its document is due.
+
+    ``note`` is the alert's state, the reason why it is shelved, or its document's state.
+    """
 
     alert: str
     type: str
@@ -98,7 +102,7 @@ def standing(session: Session, mine: str, since: datetime, now: datetime, until:
     ).all()
     return Standing(
         count,
-        tuple(_item(alert, alert.committed_at) for alert in found),
+        tuple(_item(alert, alert.committed_at, alert.state) for alert in found),
         tuple(_item(alert, alert.shelved_until, alert.shelved_reason or "") for alert in shelved),
         tuple(_item(alert, document.deadline, document.state) for alert, document in due),
         tuple(
@@ -115,7 +119,8 @@ def standing(session: Session, mine: str, since: datetime, now: datetime, until:
 
 
 def _item(alert: Alert, at: datetime | None, note: str = "") -> Item:
-    return Item(alert.id, alert.type, alert.place, alert.priority, at.isoformat() if at else "", note[:500])
+    short = note if len(note) <= _LONGEST_ITEM else f"{note[: _LONGEST_ITEM - 1]}…"
+    return Item(alert.id, alert.type, alert.place, alert.priority, at.isoformat() if at else "", short)
 
 
 def hand_over(engine: Engine, mine: str, actor: str, note: str, since: datetime, now: datetime, until: datetime) -> str:

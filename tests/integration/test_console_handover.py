@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from datetime import timedelta
 
 from fastapi.testclient import TestClient
@@ -45,6 +46,7 @@ def test_a_shift_is_listed_and_signed_by_who_goes_and_who_comes(mine: Mine, clie
     page = client.get("/handover").text
     assert waiting in part(page, "open")
     assert shelved not in part(page, "open")
+    assert "Not acknowledged" in part(page, "open")
     assert "visitors &lt;walk&gt;" in part(page, "shelved")
     assert due in part(page, "due")
     assert "glare of the lamp" in part(page, "learned")
@@ -77,6 +79,9 @@ def test_a_shift_is_listed_and_signed_by_who_goes_and_who_comes(mine: Mine, clie
     ):  # fmt: skip
         assert expected in said, expected
     client.cookies.set("minewatch-language", "zh")
-    assert "班次报告" in text_of(client.get("/shift-report.pdf").content)
+    chinese = text_of(client.get("/shift-report.pdf").content)
+    assert "班次报告" in chinese
+    for page in (said, chinese):
+        assert not re.search(r"APPROVED|ISSUED|UNACK|ACTIVE", page), "a code is no word"
     assert client.get(f"/shift-report.pdf?id={'0' * 32}").status_code == 404
     assert "shift-report.pdf" in client.get("/figures").text
