@@ -13,6 +13,9 @@ from vision.memory import CameraState, dump, restore
 CHECKPOINT_SECONDS = 1.0
 """Seconds between checkpoints while no risk is published; after a crash this much is analysed once more."""
 
+LONGEST_SECONDS = 4.0
+"""Seconds after which a checkpoint is no longer put off for a clip that is being made."""
+
 Partition = tuple[Topic, int]
 _logger = structlog.get_logger()
 
@@ -69,6 +72,12 @@ class Partitions:
         if position.offset > self._offsets.get(partition, -1):
             self._offsets[partition] = position.offset
             self._changed.add(partition)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether the next checkpoint must not be put off: a partition's first one, and one long overdue."""
+        overdue = time.monotonic() - self._saved_at >= LONGEST_SECONDS
+        return bool(self._changed) and (overdue or not self._changed <= self._saved)
 
     def save(self, *, now: bool) -> None:
         """Write a checkpoint of what changed, when the last one is old enough or ``now``.

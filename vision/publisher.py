@@ -1,21 +1,35 @@
 """Events of episodes -> risks on the log, in order, each exactly as often as it is accepted."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from stream.catalogue import RISK_TYPES
 from stream.heartbeat import Heartbeat
 from stream.log import Log
-from stream.messages import Detection, Risk, encode
+from stream.messages import Detection, Evidence, Risk, encode
 from vision.analysis import analysis_of
 from vision.episode import Event
 from vision.picture import PictureState
 from vision.record import Recorder
 from vision.settings import VisionSettings
 from vision.view import CameraView
+
+
+class Prepared(NamedTuple):
+    """A risk that waits for the log, and the clip that goes with it, if one is being made."""
+
+    risk: Risk
+    clip: Future[tuple[Evidence, ...]] | None = None
+
+    def complete(self) -> Risk:
+        """The risk with its clip; waits for the encoder."""
+        if self.clip is None:
+            return self.risk
+        return msgspec.structs.replace(self.risk, evidence=(*self.risk.evidence, *self.clip.result()))
 
 
 class Publisher:
@@ -36,7 +50,12 @@ class Publisher:
         self._recorder = recorder
         self._heartbeat = heartbeat
         self._clock = clock
-        self._waiting: deque[Risk] = deque()
+        self._waiting: list[Prepared] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is not yet published."""
+        return bool(self._waiting)
 
     def prepare(
         self,
@@ -44,7 +63,7 @@ class Publisher:
         view: CameraView,
         everything: Sequence[Detection] = (),
         picture: PictureState = PictureState(),
-    ) -> Risk:
+    ) -> Prepared:
         """The risk that tells of the event, its evidence stored. ``picture``: what is remembered of the camera's."""
         episode, camera = event.episode, view.camera
         zone = next((z for z in view.zones if z.zone.id == episode.zone), None)
@@ -52,7 +71,7 @@ class Publisher:
         if event.state == "raised":
             analysis = analysis_of(episode, view, self._settings, picture, evidence)
             evidence = (*evidence, *self._recorder.analysis(analysis))
-        return Risk(
+        risk = Risk(
             mine=self._mine,
             risk_id=episode.risk_id,
             sequence=event.sequence,
@@ -73,22 +92,37 @@ class Publisher:
             detector=_seen_by(episode.type, view),
             reason=event.reason,
         )
+        return Prepared(risk, self._recorder.clip(event, camera.id))
 
-    def add(self, risks: Sequence[Risk]) -> None:
-        """These are to be published, after those added before."""
-        self._waiting.extend(risks)
+    def add(self, prepared: Sequence[Prepared]) -> None:
+        """These are to be published, after those of the same camera added before."""
+        self._waiting.extend(prepared)
 
-    def flush(self) -> int:
-        """Publish what waits and answer how many. Raises LogError; what is not yet published then waits on."""
-        count = 0
-        while self._waiting:
-            risk = msgspec.structs.replace(self._waiting[0], published_at=self._clock())
-            self._log.append("risks", f"{self._mine}/{risk.source}", encode(risk))
-            self._waiting.popleft()
+    def flush(self, *, wait: bool = False) -> int:
+        """Publish what is ready and answer how many; with ``wait``, everything.
+
+        What comes behind an unfinished clip of its own camera stays behind it. Raises LogError; what is not yet
+        published then waits on.
+        """
+        count, place = 0, 0
+        behind: set[str] = set()
+        while place < len(self._waiting):
+            prepared = self._waiting[place]
+            unfinished = prepared.clip is not None and not prepared.clip.done() and not wait
+            if unfinished or prepared.risk.source in behind:
+                behind.add(prepared.risk.source)
+                place += 1
+                continue
+            self._publish(prepared.complete())
+            del self._waiting[place]
             count += 1
-            if risk.state == "raised":
-                self._heartbeat.count("risks_raised")
         return count
+
+    def _publish(self, risk: Risk) -> None:
+        risk = msgspec.structs.replace(risk, published_at=self._clock())
+        self._log.append("risks", f"{self._mine}/{risk.source}", encode(risk))
+        if risk.state == "raised":
+            self._heartbeat.count("risks_raised")
 
 
 def _seen_by(risk_type: str, view: CameraView) -> str:

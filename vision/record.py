@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -45,6 +46,7 @@ class Recorder:
         self._clip_seconds = clip_seconds
         self._frames: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
         self._recent: defaultdict[str, deque[_Held]] = defaultdict(deque)
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="clip")
 
     @property
     def clip_after(self) -> float | None:
@@ -66,13 +68,27 @@ class Recorder:
     def evidence(
         self, event: Event, camera: str, zone: ZoneMap | None, everything: Sequence[Detection] = ()
     ) -> tuple[Evidence, ...]:
-        """Store what shows the event and answer the references; the risk goes out without what cannot be stored."""
+        """Store what shows a raising and answer the references; the risk goes out without what cannot be stored."""
+        if event.state != "raised":
+            return ()
         try:
-            pictures = self._pictures(event.episode, camera, zone, everything) if event.state == "raised" else ()
-            return (*pictures, *self._clip(event.episode, camera)) if event.record else pictures
+            return self._pictures(event.episode, camera, zone, everything)
         except EvidenceError as error:
             _logger.error("evidence not stored", camera=camera, risk=event.episode.risk_id, reason=str(error))
             return ()
+
+    def clip(self, event: Event, camera: str) -> "Future[tuple[Evidence, ...]] | None":
+        """The clip of the event, if it asks for one, made aside: the other cameras do not wait for the encoder."""
+        raised_at = event.episode.raised_at
+        if not event.record or raised_at is None:
+            return None
+        since, until = raised_at - timedelta(seconds=self._clip_seconds), raised_at + timedelta(seconds=CLIP_AFTER)
+        frames = [held for held in self._recent[camera] if since <= held.captured_at <= until]
+        return self._encoder.submit(self._stored_clip, frames, event.episode.risk_id)
+
+    def close(self) -> None:
+        """Make the clips that were asked for, and no more."""
+        self._encoder.shutdown()
 
     def analysis(self, analysis: Analysis) -> tuple[Evidence, ...]:
         """Store how the kept frames were analysed and answer the reference; nothing where it cannot be stored."""
@@ -115,14 +131,13 @@ class Recorder:
         )
         return (*stored, self._put(drawn, "image/jpeg", "annotated", best.captured_at))
 
-    def _clip(self, episode: Episode, camera: str) -> tuple[Evidence, ...]:
-        if episode.raised_at is None:
+    def _stored_clip(self, frames: Sequence[_Held], risk: str) -> tuple[Evidence, ...]:
+        try:
+            clip = make_clip(frames)
+            return (self._put(clip, "video/webm", "clip", frames[0].captured_at),) if clip else ()
+        except Exception as error:  # noqa: BLE001 - whatever the encoder says, the risk is told without its clip
+            _logger.error("clip not stored", risk=risk, reason=str(error))
             return ()
-        since = episode.raised_at - timedelta(seconds=self._clip_seconds)
-        until = episode.raised_at + timedelta(seconds=CLIP_AFTER)
-        frames = [held for held in self._recent[camera] if since <= held.captured_at <= until]
-        clip = make_clip(frames)
-        return (self._put(clip, "video/webm", "clip", frames[0].captured_at),) if clip else ()
 
     def _put(self, data: bytes, media_type: str, kind: Kind, captured_at: datetime) -> Evidence:
         digest = self._store.put(self._mine, data, media_type)

@@ -117,13 +117,16 @@ class VisionStage:
 
     def close(self) -> None:
         """Publish and remember everything; the next start goes on from here."""
-        self._publisher.flush()
+        self._publisher.flush(wait=True)
         self._memory.save(now=True)
+        self._recorder.close()
         self._pool.shutdown()
 
     def _finish(self) -> None:
-        published = self._publisher.flush()
-        self._memory.save(now=published > 0)
+        """Publish, and remember only what is published: what waits for its clip is analysed again after a crash."""
+        published = self._publisher.flush(wait=self._memory.pressing)
+        if not self._publisher.waiting:
+            self._memory.save(now=published > 0)
 
     def _admitted(self, items: Sequence[Item]) -> tuple[list[_Entry], Counter[str]]:
         """The messages of cameras that the site knows, in order, with whether they are new; and counts of the rest."""
@@ -179,6 +182,7 @@ class VisionStage:
         self._publisher.add(risks)
         self._memory.remember(shot.position, frame.camera, state)
         self._recorder.release(frame.camera, state.looks())
+        self._publisher.flush()  # a risk does not wait for the rest of the batch
         if not shot.passage.analyse:
             return ("frames_still",)
         return ("frames_analysed", "full_scans") if shot.passage.reason == "scan" else ("frames_analysed",)

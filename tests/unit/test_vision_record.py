@@ -106,7 +106,10 @@ def test_the_clip_plays_the_seconds_around_the_raising(frames: list[Frame], stor
     for offset, frame in enumerate(frames):
         recorder.hold(frame, offset)
     raised = msgspec.structs.replace(episode_of(frames, 0), raised_at=START + timedelta(seconds=1.5))
-    [clip] = recorder.evidence(event(raised, "updated", record=True), "cam", ZONE)
+    assert recorder.clip(event(raised, "updated"), "cam") is None
+    making = recorder.clip(event(raised, "updated", record=True), "cam")
+    assert making is not None
+    [clip] = making.result()
     assert (clip.kind, clip.media_type) == ("clip", "video/webm")
     assert START + timedelta(seconds=0.5) <= clip.captured_at <= START + timedelta(seconds=0.8)
     with av.open(io.BytesIO(store.get("mine", clip.sha256, "video/webm"))) as video:
