@@ -2,18 +2,26 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from stream.log import Position
 from stream.messages import Box, Detection
-from tests.clips import BELT, PERSONS, WORKER, pictures
+from stream.site import Camera, Name
+from tests.clips import BELT, PERSONS, WORKER, as_frame, pictures
+from vision.batch import Arrival, detect, take
+from vision.decode import Picture
 from vision.detect import detect_pictures
 from vision.detector import Detector, open_detector
 from vision.errors import BackendError, WeightsError
-from vision.settings import DetectorSettings
+from vision.motion import MotionState
+from vision.settings import DetectorSettings, MotionSettings, VisionSettings
+from vision.view import CameraView
 from vision.weights_file import folder_digest
 
 COCO = "weights/yolo11n_coco_int8_openvino_model"
@@ -68,8 +76,8 @@ def test_a_picture_is_seen_the_same_alone_and_among_others(test_data: Path) -> N
 def test_the_backends_agree_on_real_pictures(test_data: Path) -> None:
     """The same weights in torch and in OpenVINO see the same things.
 
-    The export is in half precision, and torch pads a picture to other sides than OpenVINO does: boxes may differ by a
-    fifth of their overlap, and of those near the threshold one backend may see what the other does not.
+    The export calculates in eight-bit integers, and torch pads a picture to other sides than OpenVINO does: boxes may
+    differ by a fifth of their overlap, and of those near the threshold one backend may see what the other does not.
     """
     openvino = open_detector("ppe", DetectorSettings(weights="ppe", threshold=0.05))
     in_torch = open_detector("ppe", DetectorSettings(weights="ppe-torch", threshold=0.05))
@@ -96,6 +104,37 @@ def test_openvino_needs_no_torch_in_the_process() -> None:
         "import vision.worker; sys.exit('torch' in sys.modules or 'ultralytics' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Counting:
+    """A real detector, with the number of pictures in each request written down."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, self.requests = detector, list[int]()
+        self.name, self.digest, self.labels = detector.name, detector.digest, detector.labels
+        self.image_size = detector.image_size
+
+    def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
+        self.requests.append(len(pictures))
+        return self._detector.detect(pictures)
+
+
+def test_frames_of_several_cameras_go_to_the_detector_together(test_data: Path) -> None:
+    detector = Counting(open_detector("ppe", DetectorSettings(weights="ppe")))
+    shown = {"worker": pictures(test_data, WORKER, every=30, limit=2), "belt": pictures(test_data, BELT, limit=1)}
+    arrivals = []
+    for name, clip in shown.items():
+        camera = Camera(id=name, name=Name(en=name), url=f"{name}.mp4", place="face", detectors=("ppe",))
+        view = CameraView(camera, (), (), (detector,), frozenset())
+        frames = [as_frame(picture, name, number, seconds) for number, (seconds, picture) in enumerate(clip)]
+        arrivals += [
+            Arrival(f, Position("frames", 0, len(arrivals) + i), view, MotionState()) for i, f in enumerate(frames)
+        ]
+    with ThreadPoolExecutor(2) as pool:
+        shots = take(arrivals, VisionSettings(motion=MotionSettings(enabled=False)), pool)
+    found = detect(shots, batch=2)
+    assert detector.requests == [2, 1], "three frames of two cameras, two at most in one request"
+    assert [any(d.label == "person" for d in detections) for detections in found] == [True, True, False]
 
 
 class Malicious:

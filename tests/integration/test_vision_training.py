@@ -114,6 +114,8 @@ def trained(drawn: Path) -> tuple[Path, list[str]]:
         file = folder / "run" / "weights" / name
         file.write_bytes(file.read_bytes()[:1000])
     said = finished(start(SCRIPT, *arguments))
+    assert "3/3" in said, "a bar shows the epoch of how many"
+    assert "100%" in said, "and how far it is in it"
     return Path(said.strip().splitlines()[-1]), before
 
 

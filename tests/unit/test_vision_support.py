@@ -156,6 +156,19 @@ def test_what_is_watched_follows_from_zones_and_labels() -> None:
     assert Key("vehicle-near-person", None) not in watched_keys([], frozenset({"vehicle"}))
 
 
+def test_the_catalogue_holds_what_a_mine_watches_for() -> None:
+    damage = {"belt-hole", "belt-impact", "belt-puncture", "belt-tear", "belt-wear"}
+    persons = {"no-helmet", "no-vest", "person-in-restricted-zone", "person-on-belt", "person-on-track"}
+    groups = {"person-alone", "crowding", "vehicle-near-person"}
+    surroundings = {"missing-guard", "fire", "smoke", "foreign-object", "belt-deviation", "coal-pile-up"}
+    cameras = {"camera-blind", "camera-moved", "camera-frozen", "camera-offline", "standing-water"}
+    assert damage | persons | groups | surroundings | cameras <= set(RISK_TYPES)
+    for kind in RISK_TYPES.values():
+        assert kind.seen_by, f"{kind.id} does not say who can see it"
+        assert kind.zh
+        assert kind.en
+
+
 def test_types_that_no_detector_sees_are_named() -> None:
     unseen = {t.id for t in unseen_types(frozenset({"person", "helmet", "no_helmet"}))}
     assert {"fire", "no-vest", "belt-tear"} <= unseen
