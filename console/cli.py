@@ -9,13 +9,23 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from console import cli_clauses, cli_draft, cli_evidence, cli_keeping, cli_policy, cli_replay, cli_sets, cli_vision
+from console import (
+    cli_clauses,
+    cli_draft,
+    cli_evidence,
+    cli_feedback,
+    cli_keeping,
+    cli_policy,
+    cli_replay,
+    cli_sets,
+    cli_vision,
+)
 from console.demo import SAMPLES, demo_installation
 from console.doctor import check_endpoint
 from console.installation import FILE, Installation, is_known, open_installation, site_in_force
 from console.logs import set_up
 from console.operation import Operation, Plan, wanted
-from console.options import DATA, Config, Data, Json, Seconds, err, show, stoppable
+from console.options import DATA, Config, Data, Json, Seconds, Weights, err, show, stoppable
 from console.settings import Settings, load
 from console.sources import faults
 from console.stages import STAGES
@@ -38,6 +48,7 @@ app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_draft.app, name="draft")
 cli_sets.register(cli_vision.app)
 cli_replay.register(cli_vision.app)
+cli_feedback.register(cli_vision.app)
 cli_keeping.register(app)
 
 LogLevel = Annotated[
@@ -120,9 +131,7 @@ def watch(
     sources: Annotated[list[str], typer.Argument(help="Video files, folders of pictures or camera URLs.")],
     *,
     zones: Annotated[Path | None, typer.Option("--zones", help="TOML file of [[zones]].")] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
-    ] = None,
+    weights: Weights = None,
     detectors: Annotated[
         str, typer.Option("--detectors", help="Which of the set-up detectors look, with commas: ppe,fire.")
     ] = "ppe",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from console.options import DATA, Config, Data, Json, err, out, show
+from console.options import DATA, Config, Data, Json, Weights, err, out, show
 from console.progress import bar
 from console.settings import load
 
@@ -40,9 +40,7 @@ def label(
     context: typer.Context,
     source: Annotated[Path, typer.Argument(help="A folder of pictures.")],
     *,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
-    ] = None,
+    weights: Weights = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Make the set here, of links; else beside the pictures.")
     ] = None,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.options import DATA, Config, Data, Json, err, out, show
+from console.options import DATA, Config, Data, Json, Weights, err, out, show
+from console.progress import bar
 from console.settings import load
 from stream.errors import ConfigurationError
 
@@ -20,9 +21,7 @@ def detect(
     context: typer.Context,
     source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.")],
     *,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")
-    ] = None,
+    weights: Weights = None,
     config: Config = None,
     data: Data = DATA,
     as_json: Json = False,
@@ -44,6 +43,39 @@ def detect(
 def _shown(detector: str, picture: "Seen") -> dict[str, Any]:
     boxes = [{"label": d.label, "confidence": round(d.confidence, 4), "box": d.box} for d in picture.detections]
     return {"picture": str(picture.picture), "detector": detector, "detections": boxes, "error": picture.error}
+
+
+@app.command()
+def annotate(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A video file, or a folder of pictures.")],
+    target: Annotated[Path, typer.Option("--out", help="The clip to write, a .webm file.")],
+    *,
+    weights: Weights = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--detector", help="Ask this detector alone; may be given several times.")
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Look at every so-many-th picture.")] = 1,
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Draw what the detectors see on a video: look at it before weights watch anything."""
+    from vision.annotated_clip import annotate_clip
+    from vision.detector import open_detectors
+
+    settings = load(config, context.obj, data).vision.for_watch(weights).detectors
+    if unknown := [name for name in only or () if name not in settings]:
+        raise ConfigurationError(f"There is no detector {unknown[0]!r}: there are {', '.join(sorted(settings))}.")
+    chosen = open_detectors({name: one for name, one in settings.items() if not only or name in only})
+    with bar("Drawing") as progress:
+        seen = annotate_clip(list(chosen.values()), source, target, every=every, progress=progress)
+    if as_json:
+        show(seen.as_dict(), as_json=True)
+        return
+    for label, count in sorted(seen.labels.items()):
+        out.print(f"{label}: in {count} of {seen.frames} frames", highlight=False)
+    out.print(f"{seen.frames} frames are drawn in {seen.clip}.", highlight=False, soft_wrap=True)
 
 
 @app.command()

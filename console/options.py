@@ -20,6 +20,7 @@ Data = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", envvar="MINEWATCH_CONFIG", help="The mine's minewatch.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Other YOLO weights (.pt or an OpenVINO folder).")]
 Seconds = Annotated[
     float | None, typer.Option("--seconds", min=0, help="End after so many seconds, counted from ready.")
 ]

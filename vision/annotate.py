@@ -43,6 +43,13 @@ def annotate(
     return bytes(encoded.tobytes())
 
 
+def draw_boxes(picture: Picture, detections: Sequence[Detection]) -> Picture:
+    """A copy of the picture, brought to a readable size of even sides, with a box and its label for each detection."""
+    drawn = _sized(picture)
+    even = np.ascontiguousarray(drawn[: drawn.shape[0] // 2 * 2, : drawn.shape[1] // 2 * 2])
+    return _boxes(even.copy(), detections, 0) if detections else even.copy()
+
+
 def _band(caption: str, width: int) -> Picture:
     """The caption on a dark band as wide as the picture; a long one is written smaller."""
     band = np.full((28, width, 3), 24, np.uint8)

@@ -1,7 +1,8 @@
 """Scores detector weights on labelled pictures, by ultralytics' own reckoning."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,40 @@ def evaluate(
     ``class_map`` renames the set's classes on the way in; an empty name drops one. Raises WeightsError for weights
     that are not there and DatasetError for a set that cannot be read or shares no class with the weights.
     """
+    with opened(weights, image_size) as (model, size):
+        names = _names(model, weights)
+        examples = read_examples(data_yaml, class_map, split)
+        if not {name for example in examples for name, _ in example.boxes} & set(names):
+            raise DatasetError(f"{data_yaml} and {weights} share no class: rename the set's classes with --map.")
+        with tempfile.TemporaryDirectory(prefix="minewatch-evaluate-") as scratch:
+            for example in examples:
+                write_example(example, names, Path(scratch), "val")
+            metrics = model.val(
+                data=str(write_data_yaml(Path(scratch), names)),
+                project=scratch,
+                plots=False,
+                verbose=False,
+                workers=0,
+                batch=1,
+                rect=True,
+                **size,
+            )
+    return _read(metrics, names, len(examples), threshold)
+
+
+@contextmanager
+def opened(weights: Path, image_size: int | None) -> Iterator[tuple[Any, dict[str, int]]]:
+    """ultralytics' model of the weights, and what it must be told of the size: ``image_size``, else their own.
+
+    What it says meanwhile goes to stderr. Raises WeightsError for weights that are not there.
+    """
     prepare()
     if not weights.exists():
         raise WeightsError(f"There are no weights at {weights}: check the path.")
     with talk_to_stderr():
-        return _scored(weights, data_yaml, class_map, threshold, image_size, split)
+        from ultralytics import YOLO
+
+        yield YOLO(str(weights), task="detect"), {"imgsz": image_size} if image_size else own_size(weights)
 
 
 def own_size(weights: Path) -> dict[str, int]:
@@ -79,37 +109,6 @@ def own_size(weights: Path) -> dict[str, int]:
 
     sides = yaml.safe_load((weights / "metadata.yaml").read_text(encoding="utf-8"))["imgsz"]
     return {"imgsz": max(int(side) for side in sides)}
-
-
-def _scored(
-    weights: Path,
-    data_yaml: Path,
-    class_map: Mapping[str, str] | None,
-    threshold: float,
-    image_size: int | None,
-    split: str,
-) -> Evaluation:
-    from ultralytics import YOLO
-
-    model = YOLO(str(weights), task="detect")
-    names = _names(model, weights)
-    examples = read_examples(data_yaml, class_map, split)
-    if not {name for example in examples for name, _ in example.boxes} & set(names):
-        raise DatasetError(f"{data_yaml} and {weights} share no class: rename the set's classes with --map.")
-    with tempfile.TemporaryDirectory(prefix="minewatch-evaluate-") as scratch:
-        for example in examples:
-            write_example(example, names, Path(scratch), "val")
-        metrics = model.val(
-            data=str(write_data_yaml(Path(scratch), names)),
-            project=scratch,
-            plots=False,
-            verbose=False,
-            workers=0,
-            batch=1,
-            rect=True,
-            **({"imgsz": image_size} if image_size else own_size(weights)),
-        )
-    return _read(metrics, names, len(examples), threshold)
 
 
 def _names(model: Any, weights: Path) -> list[str]:

@@ -59,7 +59,7 @@ def label_pictures(
     pictures = [picture for picture in find_pictures(source) if out is None or not picture.is_relative_to(out)]
     data_yaml = (out or _set_folder(source)) / "data.yaml"
     names = class_names(data_yaml, sorted({label for detector in detectors for label in detector.labels}))
-    _write_data_yaml(data_yaml, names, "images" if out else _pictures_folder(source))
+    write_names(data_yaml, names, "images" if out else _pictures_folder(source))
     result = Labelled(data_yaml)
     targets, left_out = _targets(pictures, source, out)
     due = [target for target in targets if replace or not label_file(target[1]).exists()]
@@ -72,7 +72,7 @@ def label_pictures(
                 left_out.append((picture, seen.error))
                 continue
             boxes = merged(seen.detections)
-            _write_labels(picture, target, boxes, names)
+            write_labels(picture, target, boxes, names)
             result.written += 1
             result.boxes += len(boxes)
         done += len(chosen)
@@ -142,12 +142,13 @@ def _targets(
     return list(targets.values()), left_out
 
 
-def _write_labels(picture: Path, target: Path, boxes: Sequence[Detection], names: Sequence[str]) -> None:
+def write_labels(picture: Path, target: Path, boxes: Sequence[Detection], names: Sequence[str]) -> None:
+    """Put the boxes where YOLO looks for those of ``target``, which becomes a link to the picture where it is none."""
     rows = [f"{names.index(d.label)} " + " ".join(f"{value:.6f}" for value in centred(d)) for d in boxes]
     if target != picture and not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(picture.resolve())
-    _write_whole(label_file(target), "".join(row + "\n" for row in rows))
+    write_whole(label_file(target), "".join(row + "\n" for row in rows))
 
 
 def _set_folder(source: Path) -> Path:
@@ -164,15 +165,16 @@ def _pictures_folder(source: Path) -> str:
     return folder.relative_to(_set_folder(source)).as_posix()
 
 
-def _write_data_yaml(file: Path, names: Sequence[str], pictures: str) -> None:
+def write_names(file: Path, names: Sequence[str], pictures: str) -> None:
+    """Write the set's data.yaml where there is none; ``pictures`` is its folder of them."""
     if file.exists():
         return
     content: Mapping[str, object] = {"train": pictures, "val": pictures, "names": dict(enumerate(names))}
-    _write_whole(file, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+    write_whole(file, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
 
 
-def _write_whole(file: Path, text: str) -> None:
-    """Half a label file, left by a run that was killed, would be taken for a person's."""
+def write_whole(file: Path, text: str) -> None:
+    """Write a file whole or not at all: half of one, left by a run that was killed, would be taken for a person's."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(file.name + ".part")
     unfinished.write_text(text, encoding="utf-8")

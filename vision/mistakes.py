@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from vision.dataset import Box, Example, overlap, read_examples
 from vision.decode import Picture
-from vision.errors import DatasetError, WeightsError
-from vision.evaluate import own_size
-from vision.offline import prepare, talk_to_stderr
+from vision.errors import DatasetError
+from vision.evaluate import opened
 
 Named = tuple[str, Box]
 MATCHED = 0.5
@@ -63,23 +63,14 @@ def find_mistakes(
 
     Raises WeightsError for weights that are not there and DatasetError for a set that cannot be read.
     """
-    prepare()
-    if not weights.exists():
-        raise WeightsError(f"There are no weights at {weights}: check the path.")
-    with talk_to_stderr():
-        found = list(_compared(weights, read_examples(data_yaml, class_map, split), threshold, image_size))
+    with opened(weights, image_size) as (model, size):
+        found = list(_compared(model, read_examples(data_yaml, class_map, split), {"conf": threshold, **size}))
     return sorted(found, key=lambda one: (-one.count, str(one.picture)))
 
 
-def _compared(
-    weights: Path, examples: Sequence[Example], threshold: float, image_size: int | None
-) -> Iterator[Mistakes]:
-    from ultralytics import YOLO
-
-    model = YOLO(str(weights), task="detect")
-    size = {"imgsz": image_size} if image_size else own_size(weights)
+def _compared(model: Any, examples: Sequence[Example], options: Mapping[str, float]) -> Iterator[Mistakes]:
     for example in examples:
-        result = model.predict(str(example.picture), conf=threshold, verbose=False, **size)[0]
+        result = model.predict(str(example.picture), verbose=False, **options)[0]
         names = set(result.names.values())
         known = Example(example.picture, tuple(box for box in example.boxes if box[0] in names))
         labels = [result.names[int(index)] for index in result.boxes.cls]
