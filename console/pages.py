@@ -51,6 +51,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "urgent": Urgent(),
         "newest": 0,
         "tested": "",
+        "server_now": utc_now(),
     }
     if visitor is not None and not visitor.must_change:
         # Read before the rest of the page: what changes in between is told again rather than missed.

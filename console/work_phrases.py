@@ -187,6 +187,14 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
         "事实和引用条款不可修改。保存后成为下一版，仍需批准；原版保留。",
         "Facts and citations stay as they are. Saving makes the next version, which still has to be approved; this one is kept.",
     ),
+    "lost.unsent": (
+        "还没有送达：与服务器失去联系。恢复联系后自动发送一次，请不要离开本页。",
+        "Not sent yet: the server cannot be reached. It is sent once as soon as the server is heard; stay on this page.",
+    ),
+    "lost.stay": (
+        "没有发送：与服务器失去联系。所写内容仍在本页，恢复联系后请再按一次。",
+        "Nothing was sent: the server cannot be reached. What you wrote is still here; press again once it is back.",
+    ),
     "edit.lines": ("每行一条", "one a line"),
     "edit.deadline-form": ("年-月-日 时:分，24小时制", "year-month-day hour:minute, 24 hours"),
     "duty.unnamed": ("（未指定，须由人员确定）", "(nobody named: a person has to settle it)"),

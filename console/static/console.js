@@ -1,100 +1,17 @@
 // The console's one script: keys, live changes, sound. Every page works without it, but for being live.
+import { $, $$, announce, asked } from './dom.js';
 import { keepEdits } from './keep.js';
+import { acknowledge, connect, doubtful, leave, tick, whenHeard } from './line.js';
+import { beep, sayState, sound, toggleSound, unlock } from './sound.js';
+import { watchWall } from './wall.js';
 
-const $ = (selector, root = document) => root.querySelector(selector);
-const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const page = document.body.dataset.page;
-const SILENCE = 5000; // milliseconds without a word after which a page says that it may be wrong
 const SETTLE = 600; // milliseconds for which decision keys rest after the shown alert changed by itself
 const IDLE = 15000; // milliseconds after the last key or click from which the most urgent alert is shown again
 
-let offset = 0; // the server's clock minus this browser's
-let heard = performance.now();
-let heardAt = null;
 let acted = -Infinity;
 let changedAt = -Infinity;
 let selected = $('[data-alert]')?.dataset.alert ?? null;
-
-const now = () => Date.now() + offset;
-const shift = Number(document.body.dataset.offset ?? 0) * 60000; // the mine's time zone, whatever this browser's is
-const clockText = (time) => new Date(time + shift).toISOString().slice(11, 19);
-const announce = (sentence) => { $('#announce').textContent = sentence; };
-
-// ---- ages and clock -------------------------------------------------------------------------------------------
-
-const units = document.body.dataset.units.split('|');
-
-function ageText(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  for (const [size, divisor, index] of [[86400, 3600, 0], [3600, 60, 1], [60, 1, 2]]) {
-    if (whole >= size) return `${Math.floor(whole / size)} ${units[index]} ${Math.floor((whole % size) / divisor)} ${units[index + 1]}`;
-  }
-  return `${whole} ${units[3]}`;
-}
-
-function tick() {
-  for (const time of $$('time[data-age]')) {
-    const text = ageText((now() - Date.parse(time.dateTime)) / 1000);
-    if (time.textContent !== text) time.textContent = text;
-  }
-  const clock = $('[data-clock]');
-  if (clock) clock.textContent = clockText(now());
-  listenForSilence();
-}
-
-// ---- the line to the server -----------------------------------------------------------------------------------
-
-let source = null;
-let lastId = null;
-
-function connect() {
-  const address = document.body.dataset.events;
-  if (!address) return;
-  source?.close();
-  source = new EventSource(lastId ? address.replace(/after=\d+/, `after=${lastId}`) : address);
-  source.addEventListener('pulse', (event) => hear(event));
-  source.addEventListener('change', (event) => { hear(event); changed(JSON.parse(event.data)); });
-  source.addEventListener('queue', (event) => { hear(event); follow(JSON.parse(event.data)); });
-  source.addEventListener('reload', (event) => { hear(event); reload(); });
-  source.onerror = () => {
-    // The browser gives up for good on an answer that is no stream (a proxy's error, a session that is over).
-    if (source.readyState === EventSource.CLOSED) setTimeout(reconnect, 2000);
-  };
-}
-
-async function reconnect() {
-  try {
-    const answer = await fetch('/urgent', { headers: { 'X-Requested-With': 'console' } });
-    if (answer.status === 401) { location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`; return; }
-  } catch { /* still no network: the banner says so already */ }
-  connect();
-}
-
-function hear(event) {
-  heard = performance.now();
-  lastId = event.lastEventId || lastId;
-  const said = event.data ? JSON.parse(event.data) : {};
-  if (said.now) { heardAt = said.now; offset = Date.parse(said.now) - Date.now(); }
-  if (said.silent) {
-    $('#silent').hidden = said.silent.length === 0;
-    const names = $('[data-silent]');
-    names.textContent = said.silent.map((stage) => names.dataset[stage] ?? stage).join(', ');
-  }
-}
-
-function listenForSilence() {
-  if (!document.body.dataset.events) return;
-  const lost = performance.now() - heard > SILENCE;
-  const band = $('#lost');
-  if (lost && band.hidden) {
-    $('[data-lost]').textContent = heardAt ? clockText(Date.parse(heardAt)) : '–';
-    band.hidden = false;
-    beep(330, 3);
-  } else if (!lost && !band.hidden) {
-    band.hidden = true;
-    reload();
-  }
-}
 
 // ---- what the server tells of the queue -----------------------------------------------------------------------
 
@@ -110,7 +27,7 @@ async function heardTest() {
   const token = $('[name=form_token]');
   if (!token || !$('#tested')) return;
   beep(520, 2);
-  const answer = await fetch('/test-alarm', { method: 'POST', body: new URLSearchParams({ form_token: token.value }), headers: { 'X-Requested-With': 'console' } });
+  const answer = await fetch('/test-alarm', { method: 'POST', body: new URLSearchParams({ form_token: token.value }), headers: asked });
   const said = answer.ok ? await answer.json().catch(() => null) : null;
   if (said) { $('#tested').textContent = said.sentence; announce(said.sentence); }
 }
@@ -190,7 +107,7 @@ async function loadCard(identity) {
   carding = true;
   try {
     const first = $('#rows tr')?.id.slice(2) ?? '';
-    const answer = await fetch(`/card?selected=${identity}&top=${first}`, { headers: { 'X-Requested-With': 'console' } });
+    const answer = await fetch(`/card?selected=${identity}&top=${first}`, { headers: asked });
     if (answer.ok) {
       const card = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('card');
       if (drawn.get('card') !== card.dataset.version) {
@@ -217,7 +134,7 @@ async function reload() {
   try {
     const address = new URL(document.body.dataset.liveUrl || '/urgent', location.href);
     if (page === 'queue' && selected && performance.now() - acted < IDLE) address.searchParams.set('selected', selected);
-    const answer = await fetch(address, { headers: { 'X-Requested-With': 'console' } });
+    const answer = await fetch(address, { headers: asked });
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), 'text/html'));
     else if (answer.status === 401) location.href = '/login';
   } catch { /* the banner says so after 5 s, and the next word from the server loads again */ }
@@ -300,140 +217,6 @@ function move(step) {
   if (next !== selected) choose(next);
 }
 
-async function acknowledge(form) {
-  const answer = await fetch(form.action, { method: 'POST', body: new FormData(form), headers: { 'X-Requested-With': 'console' } });
-  const said = await answer.json().catch(() => ({}));
-  notice(said.sentence ?? '', !answer.ok);
-  reload();
-}
-
-function notice(sentence, wrong) {
-  $('#notice')?.remove();
-  const line = document.createElement('p');
-  line.id = 'notice';
-  line.className = wrong ? 'wrong' : 'notice';
-  line.textContent = sentence;
-  $('#main').prepend(line);
-  announce(sentence);
-  if (!wrong) setTimeout(() => line.remove(), 6000);
-}
-
-// ---- sound ----------------------------------------------------------------------------------------------------
-
-let audio = null;
-let wanted = localStorage.getItem('sound') !== 'off';
-
-function unlock() {
-  if (wanted && !audio && window.AudioContext) audio = new AudioContext();
-  audio?.resume().then(sayState);
-}
-
-function sayState() {
-  const button = $('#sound');
-  if (!button) return;
-  const on = wanted && audio?.state === 'running';
-  button.textContent = on ? button.dataset.on : wanted ? button.dataset.locked : button.dataset.off;
-  button.setAttribute('aria-pressed', String(on));
-}
-
-function toggleSound() {
-  wanted = !(wanted && audio?.state === 'running');
-  localStorage.setItem('sound', wanted ? 'on' : 'off');
-  if (wanted) unlock();
-  sayState();
-  if (wanted) sound();
-}
-
-function beep(pitch, times) {
-  if (!wanted || audio?.state !== 'running') return;
-  for (let n = 0; n < times; n += 1) {
-    const at = audio.currentTime + n * 0.28;
-    const tone = audio.createOscillator();
-    const loudness = audio.createGain();
-    tone.type = 'square';
-    tone.frequency.value = pitch;
-    loudness.gain.setValueAtTime(0.12, at);
-    loudness.gain.exponentialRampToValueAtTime(0.001, at + 0.22);
-    tone.connect(loudness).connect(audio.destination);
-    tone.start(at);
-    tone.stop(at + 0.24);
-  }
-}
-
-let sounding = null;
-
-const RANKS = ['critical', 'high', 'medium', 'low'];
-let heardTop = $('#urgent')?.dataset.top;
-
-// What is more urgent than the alert in hand is heard once, also where it is not red.
-function soundAbove() {
-  const { top, rank } = $('#urgent')?.dataset ?? {};
-  const inHand = document.body.dataset.inHand;
-  if (top && top !== heardTop && inHand && RANKS.indexOf(rank) < RANKS.indexOf(inHand)) beep(660, 2);
-  heardTop = top;
-}
-
-function sound() {
-  soundAbove();
-  const red = Number($('#urgent')?.dataset.critical ?? 0) > 0;
-  if (red && !sounding) { beep(880, 3); sounding = setInterval(() => beep(880, 3), 3000); }
-  if (!red && sounding) { clearInterval(sounding); sounding = null; }
-}
-
-// ---- the wall -------------------------------------------------------------------------------------------------
-
-const PICTURES = 450; // milliseconds between two looks for a camera's next picture, of which there are two a second
-const STATES = 5000; // milliseconds between two looks at the cameras' health, of which no change tells
-
-let looking = false;
-
-// All pictures that are new come in one answer: sixteen cameras ask no more of the server than one.
-async function pictures(tiles) {
-  if (looking || document.hidden) return;
-  looking = true;
-  try {
-    const have = tiles.filter((tile) => tile.dataset.taken).map((tile) => `${tile.dataset.camera}~${tile.dataset.taken}`).join(',');
-    const answer = await fetch(`/wall/pictures?have=${encodeURIComponent(have)}`, { headers: { 'X-Requested-With': 'console' } });
-    if (answer.ok) unpack(await answer.arrayBuffer());
-  } catch { /* the pictures grow old, and the tiles say so */ }
-  looking = false;
-  tiles.forEach(showAge);
-}
-
-function unpack(content) {
-  const length = new DataView(content).getUint32(0);
-  let at = 4 + length;
-  for (const [camera, taken, size] of JSON.parse(new TextDecoder().decode(content.slice(4, at)))) {
-    const tile = $(`[data-camera="${camera}"]`);
-    if (tile) showPicture(tile, taken, content.slice(at, at + size));
-    at += size;
-  }
-}
-
-function showPicture(tile, taken, jpeg) {
-  const image = $('[data-live-picture]', tile);
-  const old = image.src;
-  image.src = URL.createObjectURL(new Blob([jpeg], { type: 'image/jpeg' }));
-  image.hidden = false;
-  if (old.startsWith('blob:')) URL.revokeObjectURL(old);
-  tile.dataset.taken = taken;
-}
-
-function showAge(tile) {
-  const taken = tile.dataset.taken;
-  if (!taken) return;
-  const seconds = (now() - Date.parse(taken)) / 1000;
-  $('[data-old]', tile).hidden = seconds <= Number(tile.parentElement.dataset.stale);
-  for (const place of $$('[data-old-age]', tile)) place.textContent = ageText(seconds);
-}
-
-function watchWall() {
-  const tiles = $$('[data-camera]');
-  if (!tiles.length) return;
-  setInterval(() => pictures(tiles), PICTURES);
-  setInterval(reload, STATES);
-}
-
 // ---- keys -----------------------------------------------------------------------------------------------------
 
 const singleKeys = () => localStorage.getItem('single-keys') !== 'off';
@@ -471,7 +254,7 @@ function openClause() {
 function queueKey(key) {
   if (key === 'j' || key === 'k') { move(key === 'j' ? 1 : -1); return true; }
   const settled = performance.now() - changedAt > SETTLE;
-  if (key === 'enter' && selected) { location.href = `/alerts/${selected}`; return true; }
+  if (key === 'enter' && selected) { leave(`/alerts/${selected}`); return true; }
   if (key === 'a') {
     const form = $('#card form[data-acknowledge]');
     if (form && settled) acknowledge(form);
@@ -479,7 +262,7 @@ function queueKey(key) {
   }
   if ('prx'.includes(key) && selected) {
     const link = $(`#card [data-decide="${key}"]`);
-    if (link && settled) location.href = link.href;
+    if (link && settled) leave(link.href);
     return true;
   }
   return false;
@@ -507,7 +290,7 @@ function onKey(event) {
   else if (key === 'g' && page === 'queue' && rowIds().length) choose(rowIds()[0]);
   else if (page === 'queue' && queueKey(key)) { /* done */ }
   else if ($(`[data-key="${CSS.escape(key)}"]`)) press($(`[data-key="${CSS.escape(key)}"]`));
-  else if (key in go && document.body.dataset.events) location.href = go[key];
+  else if (key in go && document.body.dataset.events) leave(go[key]);
   else return;
   event.preventDefault();
 }
@@ -531,21 +314,30 @@ function onClick(event) {
   }
   const row = target.closest('#rows tr');
   if (row && !target.closest('a')) choose(row.id.slice(2));
+  const way = target.closest('a[href]:not([download], [href^="#"])');
+  if (way && doubtful()) { event.preventDefault(); leave(way.href); }
 }
 
 function onSubmit(event) {
   const form = event.target;
   if ('acknowledge' in form.dataset) { event.preventDefault(); acknowledge(form); return; }
+  if (doubtful() && !form.dataset.heard) {
+    event.preventDefault();
+    event.stopPropagation(); // nothing of it was sent: what is kept of an edit must not say so
+    const button = event.submitter;
+    whenHeard(() => { form.dataset.heard = 'yes'; form.requestSubmit(button); delete form.dataset.heard; });
+    return;
+  }
   if ('once' in form.dataset) {
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = 'yes';
   }
 }
 
-keepEdits();
 document.addEventListener('keydown', (event) => { unlock(); onKey(event); });
 document.addEventListener('click', onClick);
-document.addEventListener('submit', onSubmit);
+document.addEventListener('submit', onSubmit, true);
+keepEdits();
 document.addEventListener('visibilitychange', () => { if (!document.hidden) reload(); });
 $('#single-keys')?.addEventListener('change', (event) => localStorage.setItem('single-keys', event.target.checked ? 'on' : 'off'));
 if ($('#single-keys')) $('#single-keys').checked = singleKeys();
@@ -561,10 +353,10 @@ if (onward) setTimeout(() => { location.href = onward.href; }, 1000);
 mark();
 sayState();
 sound();
-watchWall();
+watchWall(reload);
 if ($('[data-zones]')) import('./zones.js');
 if ($('[data-try]')) import('./try.js');
-connect();
+connect({ changed, follow, reload });
 tick();
 setInterval(tick, 500);
 document.documentElement.dataset.ready = 'yes';

@@ -89,7 +89,7 @@ def test_no_page_has_a_grave_fault_in_either_theme(page: Page, mine: Mine, axe: 
 
     def look(address: str) -> None:
         nonlocal looked_at
-        answer = page.request.get(address)
+        answer = page.request.get(address, timeout=120_000)
         if not answer.headers.get("content-type", "").startswith("text/html") or 'id="main"' not in answer.text():
             return  # a part of a page, a file, or figures for machines
         assert answer.status in (200, 404), address

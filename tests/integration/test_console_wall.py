@@ -206,7 +206,7 @@ def test_sixteen_tiles_at_two_pictures_a_second_are_read_from_three_metres(
             assert sorted(shown) == names
             # All ten where nothing else runs; on a busy machine browser, server and this loop are all late.
             assert min(shown.values()) >= 0.35 * (len(rounds) - before), shown
-            looks = re.search(r"const PICTURES = (\d+);", page.request.get("/static/console.js").text())
+            looks = re.search(r"const PICTURES = (\d+);", page.request.get("/static/wall.js").text())
             assert looks is not None
             assert int(looks[1]) <= 500, "a page that looks less than twice a second cannot show two pictures"
             mine.raise_risk("smoke", "cam-07")
