@@ -19,7 +19,7 @@ from disposal.audit import append
 from disposal.document import Document, DocumentState, Reason, Verdict, document_identity, to_json
 from disposal.drafter import open_drafter
 from disposal.intake import take_all
-from disposal.settings import DisposalSettings
+from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.steps import Steps
 from rules.clause import CodeEdition, Content, in_force
 from rules.matcher import Match, binding
@@ -82,8 +82,9 @@ class Mine:
         age: float = 0.0,
         state: RiskState = "raised",
         risk_id: str = "",
+        clip: bytes = b"",
     ) -> str:
-        """Take a risk of that type in, as disposal's first thread does; answers the alert's id."""
+        """Take a risk of that type in, as disposal's first thread does; answers the alert's id. ``clip``: WebM."""
         now = utc_now() - timedelta(seconds=age)
         identity = risk_id or risk_identity(source, kind, None, f"test/{next(self.numbers)}")
         sensor = SITE.sensor(source)
@@ -103,7 +104,7 @@ class Mine:
             read_at=now,
             published_at=now,
             detections=() if sensor else (Detection(label="person", confidence=0.87, box=(0.4, 0.3, 0.6, 0.9)),),
-            evidence=() if sensor else (self._seen(kind, now),),
+            evidence=() if sensor else (self._seen(kind, now), *self._filmed(clip, now)),
             measured=(
                 Measured(sensor="ch4-2", quantity="methane", value=1.32, unit="%", captured_at=now, limit="≥ 1.0 %"),
             )
@@ -118,7 +119,7 @@ class Mine:
 
     def draft(self, alert_id: str) -> None:
         """Match, draft and judge, by the disposal's own steps, until the alert's document waits for a person."""
-        nobody = DisposalSettings()
+        nobody = DisposalSettings(drafter=DrafterSettings(order=("composer",)))
         drafter = open_drafter(nobody.drafter, lambda _: None)
         steps = Steps(self.engine, MINE, lambda: Bindings(self.engine), drafter, nobody, lambda _: None)
         while self.document_state(alert_id) != DocumentState.PENDING_APPROVAL:
@@ -158,6 +159,12 @@ class Mine:
         """The alert's row as it is now."""
         with reading(self.engine) as session:
             return session.get_one(Alert, alert_id)
+
+    def _filmed(self, clip: bytes, now: datetime) -> tuple[Evidence, ...]:
+        if not clip:
+            return ()
+        digest = self.evidence.put(MINE, clip, "video/webm")
+        return (Evidence(sha256=digest, media_type="video/webm", kind="clip", captured_at=now),)
 
     def _seen(self, kind: str, now: datetime) -> Evidence:
         digest = self.evidence.put(MINE, self.picture, "image/jpeg")

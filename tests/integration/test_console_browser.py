@@ -3,15 +3,19 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stream.messages import utc_now
+from tests.clips import START
 from tests.integration.console_mine import PASSWORD, Mine
 from tests.integration.console_server import Running
 from tests.servers.chromium import OPTIONS
+from vision.clip import WIDTH as CLIP_WIDTH
+from vision.clip import make_clip
 
 expect.set_options(timeout=20_000)
 SIZE = {"width": 1920, "height": 1080}
@@ -63,7 +67,8 @@ def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
 
 def test_an_alert_arrives_and_is_decided_by_keys_alone(page: Page, mine: Mine) -> None:
     expect(page.locator("#card")).to_contain_text("No alert is open.")
-    alert_id = mine.raise_risk("person-on-belt")
+    filmed = make_clip([(START + timedelta(seconds=number / 5), mine.picture) for number in range(6)])
+    alert_id = mine.raise_risk("person-on-belt", clip=filmed or b"")
     expect(page.locator("#card h2")).to_have_text(ALARM)
     expect(page.locator(f"#r-{alert_id}")).to_be_visible()
     expect(page).to_have_title("(1) Alert queue · Minewatch")
@@ -76,6 +81,8 @@ def test_an_alert_arrives_and_is_decided_by_keys_alone(page: Page, mine: Mine) -
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/alerts/{alert_id}")
     expect(page.locator("h1")).to_have_text(ALARM)
+    width = page.locator("video").evaluate("async clip => { await clip.play(); return clip.videoWidth; }")
+    assert width == CLIP_WIDTH, "the browser plays the clip of what happened"
     page.keyboard.press("p")
     page.wait_for_url("**/?done=approve")
     expect(page.locator(".notice").first).to_have_text("Approved and issued.")
