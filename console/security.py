@@ -1,5 +1,8 @@
 """What wraps every answer: security headers, and a bound on what a request may send."""
 
+import asyncio
+import contextlib
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -7,6 +10,7 @@ from console.errors import TooLargeError
 
 FORM_BYTES = 512 * 1024
 """Bytes of a form without a photo; the longest clause known has a fiftieth of it."""
+_LINGER_SECONDS, _LINGER_BYTES = 3.0, 8 * 1024**2
 
 _POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 _HEADERS = {
@@ -45,7 +49,11 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """Refuses a body that is larger than its address takes, whether or not it says so beforehand."""
+    """Refuses a body that is larger than its address takes, whether or not it says so beforehand.
+
+    An answer that is given while more is coming goes out at once. What comes is thrown away for a moment, because a
+    line that is closed at once takes the answer with it; then the line is closed.
+    """
 
     def __init__(self, app: ASGIApp, *, uploads: dict[str, int]) -> None:
         self._app = app
@@ -56,19 +64,42 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads.get(scope["path"], FORM_BYTES)
+        limit = _limit(self._uploads, scope["path"])
         received, announced = 0, _announced(scope)
+        coming = announced > limit
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, coming
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
+                coming = message.get("more_body", False)
                 if max(received, announced) > limit:
                     raise TooLargeError(limit=round(limit / 1024**2, 1))
             return message
 
-        await self._app(scope, counted, send)
+        async def lingering(message: Message) -> None:
+            if coming and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            if coming and message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await _throw_away(receive)
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self._app(scope, counted, lingering)
+
+
+async def _throw_away(receive: Receive) -> None:
+    """Take in a little more and keep nothing of it."""
+    thrown = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while thrown < _LINGER_BYTES:
+                message = await receive()
+                thrown += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def _announced(scope: Scope) -> int:
@@ -76,3 +107,9 @@ def _announced(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
+
+
+def _limit(uploads: dict[str, int], path: str) -> int:
+    """An address that ends with a stroke stands for all below it."""
+    found = (size for at, size in uploads.items() if path == at or (at.endswith("/") and path.startswith(at)))
+    return next(found, FORM_BYTES)

@@ -1,5 +1,8 @@
 """What must not harm the console: too much, too often, from another time, over TLS and without it."""
 
+import contextlib
+import select
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -7,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from sqlmodel import col, select
+from sqlmodel import col
+from sqlmodel import select as choose
 
 from disposal.alert import Alert
 from disposal.audit import AuditLine
@@ -15,6 +19,9 @@ from stream.database import reading
 from tests.integration.console_client import TOKEN, person, send, token_of
 from tests.integration.console_mine import MINE, PASSWORD, Mine
 from tests.integration.console_server import Running
+
+MOST_TAKEN = 64 * 1024**2
+"""Bytes that may leave a hostile sender before its line is closed; what the system buffers is among them."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,7 @@ def client(mine: Mine) -> TestClient:
 
 def lines_about(mine: Mine, alert_id: str) -> list[tuple[str, str]]:
     with reading(mine.engine) as session:
-        found = session.exec(select(AuditLine).where(col(AuditLine.subject) == f"alert/{alert_id}"))
+        found = session.exec(choose(AuditLine).where(col(AuditLine.subject) == f"alert/{alert_id}"))
         return [(line.actor, line.action) for line in found]
 
 
@@ -128,3 +135,37 @@ def test_with_certificate_and_key_the_console_speaks_tls_alone(mine: Mine, tmp_p
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{console.settings.port}/login", trust_env=False)
     assert MINE
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "in chunks"])
+def test_two_gigabytes_over_a_real_socket_are_refused_early_and_not_taken_in(mine: Mine, announced: bool) -> None:
+    opening = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
+    zeros = b"\x00" * 65536
+    block = zeros if announced else b"10000\r\n" + zeros + b"\r\n"
+    body = f"Content-Length: {2**31}" if announced else "Transfer-Encoding: chunked"
+    with Running(mine) as console, httpx.Client(base_url=console.address, trust_env=False) as visitor:
+        found = TOKEN.search(visitor.get("/login").text)
+        assert found is not None
+        visitor.post("/login", data={"form_token": found[1], "name": "dispatcher", "password": PASSWORD})
+        cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        agent = visitor.headers["user-agent"]
+        head = (
+            f"POST /hazards HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: {agent}\r\nCookie: {cookies}\r\n"
+            f"Content-Type: multipart/form-data; boundary=b\r\n{body}\r\n\r\n"
+        )
+        sent, said = 0, b""
+        with socket.create_connection(("127.0.0.1", console.settings.port), timeout=60) as line:
+            line.sendall(head.encode() + (opening if announced else b"%x\r\n%b\r\n" % (len(opening), opening)))
+            with contextlib.suppress(ConnectionError):
+                while sent < MOST_TAKEN and not said:
+                    line.sendall(block)
+                    sent += len(block)
+                    if select.select([line], [], [], 0)[0]:
+                        said = line.recv(65536)
+                # Whoever goes on sending all the same finds the line closed, and not an ear for the rest.
+                while sent < MOST_TAKEN:
+                    line.sendall(block)
+                    sent += len(block)
+        assert b" 413 " in said.partition(b"\r\n")[0]
+        assert sent < MOST_TAKEN, "the server went on taking in what it had refused"
+        assert visitor.get("/healthz").status_code == 200
