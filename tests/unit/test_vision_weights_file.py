@@ -1,12 +1,20 @@
 """Weights run only when they are the pinned ones."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vision.errors import WeightsError
 from vision.settings import DetectorSettings, VisionSettings
 from vision.weights_file import BUNDLED, bundled_pins, find_weights, folder_digest
+
+FAMILIES = {
+    "ppe": ["helmet", "no_helmet", "person"],
+    "fire": ["fire", "smoke"],
+    "belt": ["hole", "impact", "puncture", "tear", "wear"],
+}
 
 
 @pytest.fixture
@@ -55,6 +63,28 @@ def test_every_bundled_pin_is_that_of_what_is_bundled() -> None:
     for path, pin in pins.values():
         assert path.is_relative_to(BUNDLED)
         assert folder_digest(path) == pin
+
+
+@pytest.mark.parametrize(("family", "classes"), FAMILIES.items())
+def test_each_family_is_shipped_small_in_both_forms_with_a_model_card(family: str, classes: list[str]) -> None:
+    pins = bundled_pins()
+    export, torch = pins[family][0], pins[f"{family}-torch"][0]
+    metadata = yaml.safe_load((export / "metadata.yaml").read_text(encoding="utf-8"))
+    assert list(metadata["names"].values()) == classes
+    assert torch.suffix == ".pt"
+    for form in (export, torch):
+        files = [form] if form.is_file() else list(form.iterdir())
+        assert sum(file.stat().st_size for file in files) < 4_000_000
+    card = (BUNDLED / f"{family}.md").read_text(encoding="utf-8")
+    for section in ("## Data", "## Training", "## Figures", "## What it gets wrong"):
+        assert f"\n{section}\n" in card, f"{family}.md lacks {section}"
+    for told in (*(f"`{name}`" for name in classes), "seed=7", "minewatch vision train", "AP50", "licence"):
+        assert told in card, f"{family}.md does not tell {told}"
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+\.jpg)\)", card)
+    assert shown, f"{family}.md shows no picture of its errors"
+    for picture in shown:
+        assert (BUNDLED / picture).read_bytes()[:2] == b"\xff\xd8"
+    assert "CC BY 4.0" in card.split("![", 1)[1], "the pictures shown are credited"
 
 
 def test_weights_named_for_watching_are_pinned_to_what_they_are_now(export: Path) -> None:
