@@ -1,5 +1,6 @@
 """Commands of the detector: look at pictures with it, train it, score it."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from stream.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from vision.detect import Seen
+    from vision.settings import DetectorSettings
 
 app = typer.Typer(help="The detector: detect, train and evaluate.", no_args_is_help=True)
 
@@ -64,10 +66,7 @@ def annotate(
     from vision.annotated_clip import annotate_clip
     from vision.detector import open_detectors
 
-    settings = load(config, context.obj, data).vision.for_watch(weights).detectors
-    if unknown := [name for name in only or () if name not in settings]:
-        raise ConfigurationError(f"There is no detector {unknown[0]!r}: there are {', '.join(sorted(settings))}.")
-    chosen = open_detectors({name: one for name, one in settings.items() if not only or name in only})
+    chosen = open_detectors(named(load(config, context.obj, data).vision.for_watch(weights).detectors, only or ()))
     with bar("Drawing") as progress:
         seen = annotate_clip(list(chosen.values()), source, target, every=every, progress=progress)
     if as_json:
@@ -76,6 +75,13 @@ def annotate(
     for label, count in sorted(seen.labels.items()):
         out.print(f"{label}: in {count} of {seen.frames} frames", highlight=False)
     out.print(f"{seen.frames} frames are drawn in {seen.clip}.", highlight=False, soft_wrap=True)
+
+
+def named(detectors: "Mapping[str, DetectorSettings]", only: Collection[str]) -> "dict[str, DetectorSettings]":
+    """The detectors with these names, all where there are none. Raises ConfigurationError for a name that none has."""
+    if unknown := sorted(set(only) - set(detectors)):
+        raise ConfigurationError(f"There is no detector {unknown[0]!r}: there are {', '.join(sorted(detectors))}.")
+    return {name: one for name, one in detectors.items() if not only or name in only}
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import yaml
 
 from tests.acceptance.command import minewatch
@@ -27,4 +28,21 @@ def test_evaluate_answers_one_object_and_runs_an_export_at_its_own_size(tmp_path
     assert own_size(weights) == {"imgsz": made_for[0]}
     assert found["pictures"] == 40
     assert found["classes"]["helmet"]["ap50"] > 0.5
+    assert "100%" in answer.err, "a bar shows how far it is"
     assert sheet.read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_what_is_seen_in_a_video_is_drawn_on_it(tmp_path: Path, test_data: Path) -> None:
+    clip, target = test_data / "video" / "worker-zone-detection.mp4", tmp_path / "seen" / "worker.webm"
+    answer = minewatch("vision", "annotate", clip, "--out", target, "--every", "8", "--detector", "ppe", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["frames"] == 9
+    assert answer.json["seen"]["person"]["frames"] >= 8
+    shown, plain = cv2.VideoCapture(str(target)), cv2.VideoCapture(str(clip))
+    pictures = []
+    while (read := shown.read())[0]:
+        pictures.append(read[1])
+    assert len(pictures) == 9
+    first = cv2.resize(plain.read()[1], pictures[0].shape[1::-1])
+    changed = (cv2.absdiff(first, pictures[0]).max(axis=2) > 90).mean()
+    assert 0.001 < changed < 0.2, "boxes and labels are drawn, and the rest is the picture"
