@@ -29,6 +29,7 @@ from console import (
     duty_page,
     edit_page,
     emergency_page,
+    evidence_store,
     handover_page,
     health,
     knowledge_page,
@@ -70,8 +71,8 @@ from console.web_settings import WebSettings, listen
 from rules.settings import RulesSettings
 from stream.evidence import EvidenceStore
 from stream.heartbeat import Heartbeat
-from stream.live import LivePictures
 from stream.log import Log
+from stream.remote_evidence import MOST_BYTES, STORE_PATH
 
 STATIC = Path(__file__).parent / "static"
 _PAGES = (
@@ -127,7 +128,7 @@ def create_app(
         announcer=Announcer(engine, mine, LiveQueue(engine, mine, names, painter)),
         names=names,
         searcher=ClauseSearch(engine, mine, rules or RulesSettings()),
-        live=LivePictures(evidence.root, mine),
+        live=evidence.live(mine),
         painter=painter,
         trials=Trials(),
         detectors=detectors,
@@ -135,13 +136,15 @@ def create_app(
     app.state.pending = clause_import.Pending()
     for page in _PAGES:
         app.router.routes.extend(page.router.routes)
+    if settings.evidence_password.get_secret_value():
+        app.router.routes.extend(evidence_store.router.routes)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _no_page)
     app.add_exception_handler(RequestValidationError, _unlike_documented)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
-    sizes = {UPLOAD_PATH: settings.upload_bytes, CODE_PATH: settings.code_bytes}
+    sizes = {UPLOAD_PATH: settings.upload_bytes, CODE_PATH: settings.code_bytes, STORE_PATH: MOST_BYTES}
     app.add_middleware(BodyLimit, uploads={path: size + 64 * 1024 for path, size in sizes.items()})
     app.add_middleware(SecurityHeaders, tls=settings.tls_key is not None)
     return app

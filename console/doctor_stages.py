@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import col, func, select
 
+from console.deaths import SUBJECT_PREFIX
 from console.readiness import EVER, amiss
 from console.settings import Settings
 from console.stages import STAGES
@@ -18,9 +19,10 @@ from disposal.alert import AlertRisk
 from disposal.notify import Outbox
 from stream.database import reading, writing
 from stream.errors import DatabaseError, EvidenceError, MinewatchError
-from stream.evidence import open_evidence
+from stream.evidence import EvidenceStore, open_evidence
 from stream.heartbeat import StageHeartbeat, stages_since
 from stream.messages import utc_now
+from stream.remote_evidence import RemoteEvidence
 from stream.trouble import StageTrouble, troubles
 
 RECENT = timedelta(minutes=15)
@@ -55,9 +57,11 @@ def stages(engine: Engine, mine: str) -> str:
 def recent(engine: Engine, mine: str) -> Iterator[tuple[str, str]]:
     """The place and the words of everything that went wrong within RECENT and was dealt with, and what to do."""
     now = utc_now()
-    for row in troubles(engine, mine, now - RECENT):
+    rows = troubles(engine, mine, now - RECENT)
+    for row in rows:
         yield f"{row.stage}, {row.kind}", _said(row, max(0, int((now - row.last_at).total_seconds())))
-    yield from _died(stages_since(engine, mine, EVER))
+    told = {row.stage for row in rows if row.kind == "restarted" and row.subject.startswith(SUBJECT_PREFIX)}
+    yield from _died([beat for beat in stages_since(engine, mine, EVER) if beat.stage not in told])
 
 
 def _said(row: StageTrouble, ago: int) -> str:
@@ -104,18 +108,23 @@ def deliveries(engine: Engine, mine: str) -> str:
 def evidence(settings: Settings, engine: Engine, mine: str) -> str:
     """Whether evidence can be written, and what the latest alerts cite is there unaltered. Raises MinewatchError."""
     store = open_evidence(settings.evidence.url)
+    said = store.check() if isinstance(store, RemoteEvidence) else _folder(store)
+    with reading(engine) as session:
+        newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
+        pieces = [piece for row in session.exec(newest.limit(_PIECES)).all() for piece in row.risk.evidence]
+    for piece in pieces[:_PIECES]:
+        store.get(mine, piece.sha256, piece.media_type)
+    return f"{said}; {len(pieces[:_PIECES])} pieces of the latest alerts are there unaltered."
+
+
+def _folder(store: EvidenceStore) -> str:
     if store.root.exists() and not store.root.is_dir():
         raise EvidenceError(f"{store.root} is no folder: evidence can neither be kept nor read. Move that file away.")
     if store.root.exists() and not _writable(store.root):
         raise EvidenceError(f"{store.root} cannot be written: make it writable, or mount it again.")
     if store.root.exists() and (free := shutil.disk_usage(store.root).free) < _LEAST_FREE:
         raise EvidenceError(f"{store.root} has {free / 1024**2:.0f} MiB left: free space there, or move evidence.url.")
-    with reading(engine) as session:
-        newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
-        pieces = [piece for row in session.exec(newest.limit(_PIECES)).all() for piece in row.risk.evidence]
-    for piece in pieces[:_PIECES]:
-        store.get(mine, piece.sha256, piece.media_type)
-    return f"{store.root} can be written; {len(pieces[:_PIECES])} pieces of the latest alerts are there unaltered."
+    return f"{store.root} can be written"
 
 
 def _writable(folder: Path) -> bool:

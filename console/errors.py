@@ -93,6 +93,13 @@ class NoFontError(RefusedError):
     key = "error.no-font"
 
 
+class EvidenceFullError(RefusedError):
+    """Evidence that another host sends cannot be written: the disk is full, or the folder is gone."""
+
+    status = 507
+    key = "error.evidence-full"
+
+
 class TooLargeError(RefusedError):
     """More bytes were sent than the console takes in."""
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from console.deadman import DeadMan
+from console.deaths import Deaths
 from console.hang import HangWatch
 from console.installation import Installation
 from console.stages import READS, SOURCES, STAGES, capture
@@ -44,7 +45,8 @@ class Operation:
         self._installation = installation
         self._site = site
         self._plan = plan
-        self._supervisor = Supervisor(log_level)
+        self._deaths = Deaths(installation.engine, site.mine)
+        self._supervisor = Supervisor(log_level, self._deaths.note)
         self._hangs = HangWatch()
         self._look_at = 0.0
         self.started_at = utc_now()
@@ -54,6 +56,7 @@ class Operation:
         log = open_log(self._installation.settings.log)
         ended = threading.Event()
         watching = threading.Thread(target=self._deadman().run, args=(ended,), name="dead-man", daemon=True)
+        threading.Thread(target=self._deaths.run, args=(ended,), name="deaths", daemon=True).start()
         try:
             self._start(stop)
             watching.start()

@@ -21,6 +21,7 @@ from stream.evidence import open_evidence
 from stream.heartbeat import fresh, stages_since
 from stream.log import Log
 from stream.messages import utc_now
+from stream.remote_evidence import RemoteEvidence
 
 WINDOW = 24 * 3600.0
 """Seconds of growth that are looked at: a whole day, so that no single shift is taken for all of them."""
@@ -65,7 +66,10 @@ def growth_of(folder: Path, now: float) -> Growth:
 
 def disk(settings: Settings, data: Path) -> str:
     """When the disk with the evidence is full. Raises MinewatchError where that is soon."""
-    folder = open_evidence(settings.evidence.url).root
+    store = open_evidence(settings.evidence.url)
+    if isinstance(store, RemoteEvidence):
+        return f"The evidence lies on another host, behind {store.name}: its own doctor tells of its disk."
+    folder = store.root
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     growth = growth_of(folder, time.time())
     # The embedded log grows up to its bound and no further: what it has still to take is as good as taken.

@@ -17,6 +17,7 @@ from rules.settings import RulesSettings
 from stream.access import settled
 from stream.database import database_url
 from stream.errors import ConfigurationError
+from stream.remote_evidence import evidence_url
 from stream.settings import CaptureSettings, DatabaseSettings, EvidenceSettings, LogSettings, MqttSettings
 from stream.site import Camera, Place, Sensor, Site, Zone
 from vision.settings import VisionSettings
@@ -98,12 +99,13 @@ def placed(settings: Settings, base: Path, data: Path) -> Settings:
     Raises ConfigurationError where a file of certificates or with a password cannot be used.
     """
     database = settled(settings.database, "database", base)
+    evidence = settled(settings.evidence, "evidence", base)
     return settings.model_copy(
         update={
             "log": settled(settings.log, "log", base).model_copy(update={"folder": data / "log"}),
             "mqtt": settled(settings.mqtt, "mqtt", base),
             "database": DatabaseSettings(url=database_url(database, f"sqlite:///{data / 'minewatch.db'}")),
-            "evidence": EvidenceSettings(url=settings.evidence.url or (data / "evidence").as_uri()),
+            "evidence": EvidenceSettings(url=evidence_url(evidence, (data / "evidence").as_uri())),
             "disposal": _with_heads(settings.disposal, data),
             "cameras": tuple(c.model_copy(update={"url": _located(c.url, base)}) for c in settings.cameras),
             "sensors": tuple(s.model_copy(update={"url": _located(s.url, base)}) for s in settings.sensors),

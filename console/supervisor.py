@@ -26,6 +26,8 @@ _PR_SET_PDEATHSIG = 1
 _logger = structlog.get_logger()
 
 StageMain = Callable[..., None]
+Died = Callable[[str, int | None, str], None]
+"""Told of each process that ended and is started again: the stage, the process id, and by what it ended."""
 
 
 @dataclass
@@ -38,15 +40,17 @@ class _Stage:
     pause: float = _FIRST_PAUSE
     restart_at: float | None = None
     restarts: int = field(default=0)
+    hung: bool = False
 
 
 class Supervisor:
     """Runs stages until they end, fail for good or are stopped. Used from one thread."""
 
-    def __init__(self, log_level: str) -> None:
+    def __init__(self, log_level: str, died: Died = lambda *_: None) -> None:
         unburden()
         self._context = multiprocessing.get_context("spawn")
         self._log_level = log_level
+        self._died = died
         self._stages: dict[str, _Stage] = {}
 
     def start(self, name: str, main: StageMain, *arguments: Any) -> None:
@@ -73,9 +77,12 @@ class Supervisor:
                 _logger.warning(
                     "stage died", stage=stage.name, code=stage.process.exitcode, again_in_seconds=stage.pause
                 )
+                how = "it hung and was ended by force" if stage.hung else _by_what(stage.process.exitcode)
+                self._died(stage.name, stage.process.pid, how)
             elif now >= stage.restart_at:
                 stage.process = self._spawn(stage.name, stage.main, stage.arguments)
                 stage.started, stage.restart_at, stage.restarts = now, None, stage.restarts + 1
+                stage.hung = False
 
     def ended(self, name: str) -> bool:
         """The stage has done all that it had to do."""
@@ -88,6 +95,7 @@ class Supervisor:
     def replace(self, name: str) -> None:
         """End a stage that hangs, so that it is started again."""
         _logger.warning("stage hangs, started again", stage=name, pid=self.pid(name))
+        self._stages[name].hung = True
         self._stages[name].process.kill()
 
     def stop(self) -> None:
@@ -109,6 +117,11 @@ class Supervisor:
         )
         process.start()
         return process
+
+
+def _by_what(code: int) -> str:
+    """A process's exit code in words; below nought it is the signal that ended it."""
+    return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def unburden() -> None:

@@ -276,6 +276,10 @@ TERMS: dict[str, tuple[str, str]] = {
         "需要有效的API令牌（Authorization: Bearer）：未发送、未知、已吊销或已过期。",
         "A good API token is needed (Authorization: Bearer): none was sent, or it is unknown, revoked or over.",
     ),
+    "error.evidence-full": (
+        "证据无法写入：请检查证据文件夹及其磁盘空间。",
+        "The evidence cannot be written: look at its folder and at the room on its disk.",
+    ),
     "error.token-name": (
         "名称只能用小写字母、数字、点和连字符，最多40个，以字母或数字开头。",
         "A name has up to 40 small letters, digits, dots and hyphens, and begins with a letter or digit.",

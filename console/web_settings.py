@@ -86,7 +86,13 @@ class WebSettings(Section):
         description="What a machine shows as 'Authorization: Bearer TOKEN' to read /metrics and /readyz, 20 signs or more; empty: only from this host, and never behind a proxy.",
     )
 
-    @field_validator("monitoring_token")
+    evidence_password: SecretStr = Field(
+        SecretStr(""),
+        title="Evidence password",
+        description="What stages of other hosts show to keep their evidence in this host's folder, 20 signs or more (theirs: evidence.password); empty: none may.",
+    )
+
+    @field_validator("monitoring_token", "evidence_password")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < _SHORTEST_TOKEN:

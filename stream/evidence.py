@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from stream.errors import ConfigurationError, EvidenceError
+from stream.live import LivePictures
 
 _ENDINGS = {
     "image/jpeg": ".jpg",
@@ -36,7 +37,12 @@ class EvidenceStore:
     """Evidence in a folder: ``ROOT/MINE/ab/abcdef….jpg``. Several processes and hosts may share the folder."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The folder. Raises ConfigurationError for a store that is none of this host's."""
+        return self._root
 
     def put(self, mine: str, data: bytes, media_type: str) -> str:
         """Store ``data`` durably and answer its sha256 in hex; storing the same bytes again changes nothing.
@@ -97,11 +103,31 @@ class EvidenceStore:
             return False
         return True
 
+    def live(self, mine: str) -> LivePictures:
+        """The mine's live pictures, beside its evidence."""
+        return LivePictures(self.root, mine)
+
     def path(self, mine: str, digest: str, media_type: str) -> Path:
         """Where the evidence lies; the parts are checked, so that no path from outside leads out of the store."""
-        if not _MINE.fullmatch(mine) or not _DIGEST.fullmatch(digest) or media_type not in _ENDINGS:
-            raise EvidenceError(f"There is no evidence under mine {mine!r}, digest {digest!r}, type {media_type!r}.")
-        return self.root / mine / digest[:2] / (digest + _ENDINGS[media_type])
+        return self.root / address(mine, digest, media_type)
+
+
+def address(mine: str, digest: str, media_type: str) -> str:
+    """Where a piece lies below the store's root. Raises EvidenceError for parts that can be none of evidence."""
+    if not _MINE.fullmatch(mine) or not _DIGEST.fullmatch(digest) or media_type not in _ENDINGS:
+        raise EvidenceError(f"There is no evidence under mine {mine!r}, digest {digest!r}, type {media_type!r}.")
+    return f"{mine}/{digest[:2]}/{digest}{_ENDINGS[media_type]}"
+
+
+def addressed(path: str) -> tuple[str, str, str] | None:
+    """Mine, digest and media type of what ``address`` made; None for any other path."""
+    mine, _, name = path.partition("/")
+    digest, dot, ending = name.partition("/")[2].partition(".")
+    media_type = _MEDIA.get(dot + ending, "")
+    try:
+        return (mine, digest, media_type) if address(mine, digest, media_type) == path else None
+    except EvidenceError:
+        return None
 
 
 def _wanted_again(path: Path) -> bool:
@@ -129,8 +155,17 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def open_evidence(url: str) -> EvidenceStore:
-    """The store behind a ``file:///folder`` URL. Raises ConfigurationError for any other."""
+    """The store behind a ``file:///folder`` URL, or behind another host's console (https://).
+
+    Raises ConfigurationError for any other.
+    """
     parts = urlsplit(url)
+    if parts.scheme in {"http", "https"}:
+        from stream.remote_evidence import open_remote
+
+        return open_remote(url)
     if parts.scheme != "file" or parts.netloc or not parts.path:
-        raise ConfigurationError(f"evidence.url is {url!r}: write file:///folder with the folder that all hosts share.")
+        raise ConfigurationError(
+            f"evidence.url is {url!r}: write file:///folder with the folder that all hosts share, or https://host:port of the console that keeps the evidence."
+        )
     return EvidenceStore(Path(unquote(parts.path)))

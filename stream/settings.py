@@ -111,13 +111,14 @@ class MqttSettings(Access):
     """Who we are at MQTT brokers. Credentials in a sensor's own url come before these; mqtts:// asks for TLS."""
 
 
-class EvidenceSettings(Section):
-    """Where evidence is kept."""
+class EvidenceSettings(Access):
+    """Where evidence is kept; who we are there where it is another host's console that keeps it."""
 
     url: str = Field(
         "",
+        repr=False,
         title="Evidence store",
-        description="A folder as file:///path that all hosts share; empty: in the data folder.",
+        description="A folder as file:///path that all hosts share, or https://host:port of the console on the host with the folder; empty: in the data folder.",
     )
 
 

@@ -17,7 +17,6 @@ from sqlalchemy import Engine
 from stream.database import open_database
 from stream.evidence import EvidenceStore, open_evidence
 from stream.heartbeat import Heartbeat
-from stream.live import LivePictures
 from stream.log import Consumer, Log, Position, Topic, open_log
 from stream.messages import Detection, Frame, SourceEnded, utc_now
 from stream.settings import LogSettings
@@ -78,7 +77,7 @@ class VisionStage:
         self._site = SiteWatch(engine, mine, detectors)
         self._memory = Partitions(engine, NAME)
         self._recorder = Recorder(evidence, mine, settings.clip_seconds)
-        self._live = LiveView(LivePictures(evidence.root, mine))
+        self._live = LiveView(evidence.live(mine))
         self._publisher = Publisher(log, mine, settings, self._recorder, heartbeat, clock)
         self._trackers: dict[str, Tracker] = {}
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,6 +16,7 @@ import pytest
 from sqlmodel import select
 
 from console import doctor_stages, outlook
+from console.deaths import Deaths
 from console.doctor import Finding, _stores
 from console.installation import Installation, open_installation
 from console.settings import load
@@ -23,6 +26,7 @@ from stream.errors import DatabaseError
 from stream.heartbeat import Heartbeat, StageHeartbeat
 from stream.messages import utc_now
 from stream.trouble import ClockWatch, StageTrouble, troubles
+from tests.integration.house import until
 from tests.servers.clock import SteppedClock
 
 
@@ -98,6 +102,30 @@ def test_a_stage_that_is_gone_and_one_that_was_started_again(installation: Insta
     assert "limits has given no sign of life for 9" in found["stages"].text
     assert "vision" not in found["stages"].text
     assert "The stage vision (process 1 on host) ended without a word" in found["vision, restarted"].text
+
+
+def test_a_stage_that_ended_is_named_before_the_next_one_is_at_work(installation: Installation) -> None:
+    engine, ended, now = installation.engine, threading.Event(), utc_now()
+    first = StageHeartbeat(stage="disposal", instance="host:4711:1", mine="north", started_at=now, beat_at=now)
+    with writing(engine) as session:
+        session.add(first)
+    deaths = Deaths(engine, "north")
+    writer = threading.Thread(target=deaths.run, args=(ended,))
+    writer.start()
+    deaths.note("disposal", 4711, "Killed")
+    until(lambda: bool(troubles(engine, "north", now - timedelta(minutes=1))))
+    ended.set()
+    writer.join()
+    text = looked(installation)["disposal, restarted"].text
+    assert "The stage disposal (process 4711) ended without a word (Killed) and is started again" in text
+    assert socket.gethostname() in text
+    with writing(engine) as session:
+        session.add(
+            StageHeartbeat(
+                stage="disposal", instance="host:4712:2", mine="north", started_at=utc_now(), beat_at=utc_now()
+            )
+        )
+    assert [subject for subject, _ in doctor_stages.recent(engine, "north")] == ["disposal, restarted"]
 
 
 def test_what_was_not_delivered_is_named(installation: Installation) -> None:

@@ -96,6 +96,23 @@ def test_what_is_refused_later_is_tried_again(supervisor: Supervisor, tmp_path: 
     until(lambda: len(list(tmp_path.glob("refused-*"))) == 2, supervisor)
 
 
+def test_it_is_told_at_once_which_stage_ended_and_by_what(tmp_path: Path) -> None:
+    told: list[tuple[str, int | None, str]] = []
+    supervisor = Supervisor("error", lambda *said: told.append(said))
+    try:
+        supervisor.start("eyes", refuses_the_second_time, tmp_path)
+        until(lambda: bool(list(tmp_path.glob("began-*"))), supervisor)
+        first = supervisor.pid("eyes")
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: bool(told), supervisor)
+        assert told == [("eyes", first, "Killed")]
+        until(lambda: len(told) == 2, supervisor)
+        assert told[1][2] == "exit code 2"
+    finally:
+        supervisor.stop()
+
+
 def test_stopping_lets_a_stage_finish_what_it_has_in_hand(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start("work", works_until_told, tmp_path)
     until(lambda: len(list(tmp_path.glob("began-*"))) == 1, supervisor)
