@@ -56,8 +56,25 @@ def checked_url(typed: str, access: Access, *, local: bool) -> str:
     return f"{parts.scheme}://{login}{place}{f':{port}' if port else ''}{parts.path}{query}"
 
 
-def refuse_host(host: str, *, local: bool) -> None:
-    """Raise WrongInputError for a host that cannot be found, or that stands at an address where no camera may be."""
+def pinned(url: str, *, local: bool) -> str:
+    """The URL with the address of its host in place of the name, so that what is opened is what was checked.
+
+    A name can be made to stand for a camera when it is checked and for this machine a moment later. Raises
+    WrongInputError like ``checked_url``.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    address = refuse_host(host, local=local)
+    login, at, _ = parts.netloc.rpartition("@")
+    place = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{login}{at}{place}{f':{parts.port}' if parts.port else ''}").geturl()
+
+
+def refuse_host(host: str, *, local: bool) -> str:
+    """The first address of the host, once all are checked.
+
+    Raises WrongInputError for a host that cannot be found, or that stands at an address where no camera may be.
+    """
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -69,6 +86,7 @@ def refuse_host(host: str, *, local: bool) -> None:
                 raise WrongInputError("error.camera-host", host=host)
             if not local and is_ours(address):
                 raise WrongInputError("error.camera-local", host=host)
+    return str(found[0][4][0])
 
 
 def plain(address: Address) -> Address:

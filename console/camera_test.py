@@ -44,12 +44,15 @@ class Trials:
         self._lock = threading.Lock()
         self._one = threading.Semaphore(2)
 
-    def run(self, camera: Camera, actor: str) -> str | None:
-        """Try the camera; answers the name under which the outcome is kept, or None while too many tests run."""
+    def run(self, camera: Camera, actor: str, url: str = "") -> str | None:
+        """Try the camera, at ``url`` where that is given, and keep what came of it.
+
+        Answers the name under which it is kept, or None while too many tests run.
+        """
         if not self._one.acquire(blocking=False):
             return None
         try:
-            outcome = look(camera)
+            outcome = look(camera.model_copy(update={"url": url}) if url else camera)
         finally:
             self._one.release()
         name = secrets.token_hex(16)

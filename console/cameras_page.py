@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 
 from console.auth import allowed, anybody_logged_in, secret_field, text_field
-from console.camera_address import Access, checked_url
+from console.camera_address import Access, checked_url, pinned
 from console.camera_test import Tested
 from console.errors import MissingError, RefusedError, SiteChangedError, WrongInputError
 from console.pages import language, render, see_other
@@ -36,7 +36,7 @@ def try_camera(request: Request) -> Response:
     ours = services(request)
     try:
         camera = _described(request, load_site(ours.engine, ours.mine)[1])
-        return _tried(request, camera)
+        return _tried(request, camera, pinned(camera.url, local=ours.settings.local_cameras))
     except RefusedError as error:
         return _page(request, error)
 
@@ -132,10 +132,10 @@ def _described(request: Request, site: Site) -> Camera:
         raise WrongInputError("error.camera-address") from error
 
 
-def _tried(request: Request, camera: Camera) -> Response:
+def _tried(request: Request, camera: Camera, url: str = "") -> Response:
     ours = services(request)
     actor = request.state.visitor.name
-    name = ours.trials.run(camera, actor)
+    name = ours.trials.run(camera, actor, url)
     if name is None:
         raise WrongInputError("error.camera-busy")
     return _page(request, trial=name, tried=ours.trials.get(name, actor))

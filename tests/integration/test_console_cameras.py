@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
-from console.camera_address import Access, checked_url, is_ours, plain
+from console.camera_address import Access, checked_url, is_ours, pinned, plain
 from console.errors import WrongInputError
 from console.web_settings import WebSettings
 from disposal.audit import AuditLine, verify
@@ -70,6 +70,30 @@ def test_allowing_this_machine_allows_no_metadata_and_no_file() -> None:
 def test_user_and_password_are_put_where_they_cannot_lead_elsewhere() -> None:
     url = checked_url("rtsp://10.0.0.7/live", Access("op@evil.example/", "p:w@127.0.0.1#"), local=False)
     assert url == "rtsp://op%40evil.example%2F:p%3Aw%40127.0.0.1%23@10.0.0.7/live"
+
+
+class Names:
+    """Says of one name what it is told to, one answer after the other, and asks the system for every other."""
+
+    def __init__(self, name: str, *addresses: str) -> None:
+        self._name, self._addresses, self._ask = name, list(addresses), socket.getaddrinfo
+
+    def __call__(self, host: Any, port: Any, *more: Any, **named: Any) -> Any:
+        if host != self._name:
+            return self._ask(host, port, *more, **named)
+        address = self._addresses.pop(0) if len(self._addresses) > 1 else self._addresses[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0))]
+
+
+def test_a_name_that_stands_for_another_host_a_moment_later_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Names("camera.example", "10.0.0.7", "127.0.0.1"))
+    url = checked_url("rtsp://v:p%40@camera.example:8554/x?y=1", Access(), local=False)
+    with pytest.raises(WrongInputError) as refused:
+        pinned(url, local=False)
+    assert refused.value.key == "error.camera-local"
+    monkeypatch.setattr(socket, "getaddrinfo", Names("camera.example", "10.0.0.7", "10.0.0.8", "127.0.0.1"))
+    url = checked_url(url, Access(), local=False)
+    assert pinned(url, local=False) == "rtsp://v:p%40@10.0.0.8:8554/x?y=1"
 
 
 def test_this_machine_is_known_by_each_of_its_addresses() -> None:
@@ -161,16 +185,21 @@ def test_a_camera_is_tried_shown_added_and_taken_up_and_its_password_is_nowhere(
     assert verify(mine.engine, MINE).whole
 
 
-def test_a_camera_that_gives_no_picture_is_told_in_prose_in_both_languages(mine: Mine) -> None:
+def test_a_camera_that_gives_no_picture_is_told_in_prose_in_both_languages(
+    mine: Mine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No other process knows this name: what is tried is the address that was checked, and not the name once more.
+    monkeypatch.setattr(socket, "getaddrinfo", Names("camera.invalid", "127.0.0.1"))
     admin = person(mine, "administrator", SETTINGS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        typed = FIELDS | {"address": f"http://127.0.0.1:{port}/x?token={PASSWORD[:12]}", "password": PASSWORD}
+        typed = FIELDS | {"address": f"http://camera.invalid:{port}/x?token={PASSWORD[:12]}", "password": PASSWORD}
         for tongue, sentence in (("en", "cannot be reached"), ("zh", "连接不上")):
             admin.cookies.set("minewatch-language", tongue)
             page = shown(send(admin, "/cameras/test", typed))
-            assert f"http://127.0.0.1:{port}/x{' ' if tongue == 'en' else ''}{sentence}" in page
+            assert f"http://camera.invalid:{port}/x{' ' if tongue == 'en' else ''}{sentence}" in page
+            assert "Connection refused" in page
             assert '<img src="/cameras/trials' not in page
     assert load_site(mine.engine, MINE)[1].camera("heading-7") is None
 
