@@ -5,6 +5,7 @@ request. It was taught this project's own wording and knows nothing else: a draf
 """
 
 import hashlib
+import threading
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
@@ -38,6 +39,7 @@ class ClerkBackend:
         self.digest = verified(folder)
         self.batch = BATCH
         self._folder = folder
+        self._loader: threading.Thread | None = None
         self.name = f"clerk:{self.digest[:8]}"
 
     @cached_property
@@ -45,6 +47,17 @@ class ClerkBackend:
         from disposal.causal import CausalBackend
 
         return CausalBackend(LocalModelSettings(folder=self._folder, tokens=TOKENS), full_precision=True)
+
+    def warm(self) -> None:
+        """Load it aside; until then it is ``loading``."""
+        # Not a daemon: a process that ended amid the loading of native libraries would crash.
+        self._loader = threading.Thread(target=lambda: self._causal, name="clerk loads")
+        self._loader.start()
+
+    @property
+    def loading(self) -> bool:
+        """Whether it is being loaded aside, and asking it would mean to wait."""
+        return self._loader is not None and self._loader.is_alive()
 
     @property
     def parameters(self) -> int:

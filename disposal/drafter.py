@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import structlog
 
@@ -38,6 +38,20 @@ class Backend(Protocol):
 
     def shown(self, request: DraftRequest) -> bool:
         """Whether the evidence picture goes with that request."""
+        ...
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A backend that takes seconds to load."""
+
+    @property
+    def loading(self) -> bool:
+        """Whether asking it would mean to wait for it to be loaded."""
+        ...
+
+    def warm(self) -> None:
+        """Load aside; ``loading`` until then."""
         ...
 
 
@@ -79,6 +93,12 @@ class Drafter:
         self._spent = spent
         self._resting: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def warm(self) -> None:
+        """Load aside what takes seconds to load; who comes behind it serves meanwhile."""
+        for backend in self._backends:
+            if isinstance(backend, Loading):
+                backend.warm()
 
     @property
     def quick(self) -> bool:
@@ -179,7 +199,9 @@ class Drafter:
         )
 
     def _serves(self, backend: Backend) -> bool:
-        """Neither resting after a failure, nor over its budget of the day."""
+        """Neither being loaded, nor resting after a failure, nor over its budget of the day."""
+        if isinstance(backend, Loading) and backend.loading:
+            return False
         with self._lock:
             if time.monotonic() < self._resting.get(backend.name, 0.0):
                 return False

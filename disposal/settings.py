@@ -54,7 +54,7 @@ class DrafterSettings(Section):
     """Who writes the drafts, in which language, and how long it may take."""
 
     order: tuple[BackendName, ...] = Field(
-        ("openai", "transformers", "composer"),
+        ("openai", "transformers", "clerk", "composer"),
         title="Order",
         description="Backends in the order in which they are asked; one that is not configured is left out. clerk: the small model that ships.",
     )
@@ -194,7 +194,7 @@ class RetentionSettings(Section):
         gt=0,
         le=100,
         title="Evidence",
-        description="Years after its alert was closed for which evidence is kept; while on hold, for ever.",
+        description="Years for which evidence is kept after its alert was closed and the last word on its document; while on hold, for ever.",
     )
     unnamed_days: float = Field(
         30,

@@ -111,6 +111,7 @@ class DueLoops:
             pictures,
             lambda backend: spent_today(engine, mine, backend, utc_now()),
         )
+        drafter.warm()
         steps = Steps(engine, mine, finder, drafter, settings, heartbeat.count)
         postman = Postman(engine, mine, settings.notify, owner, heartbeat.count, settings.privacy)
         self._sweep = Sometimes(1.0, lambda: sweep(engine, mine, settings, utc_now()))

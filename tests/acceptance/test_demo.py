@@ -1,16 +1,20 @@
 """`minewatch demo` shows the main job within a minute."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import Answer, database, minewatch, raised
+from disposal.settings import DrafterSettings
+from tests.acceptance.command import ORDER, Answer, database, minewatch, raised
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     data = tmp_path_factory.mktemp("demo")
-    return minewatch("demo", "--headless", "--seconds", "60", "--json", "--data", data), data / "demo"
+    as_it_ships = {ORDER: json.dumps(DrafterSettings().order)}
+    arguments = ("demo", "--headless", "--seconds", "60", "--json", "--data", data)
+    return minewatch(*arguments, variables=as_it_ships), data / "demo"
 
 
 def test_the_main_job_is_shown_within_sixty_seconds(shown: tuple[Answer, Path]) -> None:
@@ -56,6 +60,18 @@ def test_what_closed_by_itself_was_routine_and_says_why(shown: tuple[Answer, Pat
         assert alert.grade == "general"
         assert alert.episode == "cleared"
         assert document.verdict
+
+
+def test_with_nothing_configured_what_ships_drafts(shown: tuple[Answer, Path]) -> None:
+    from sqlmodel import Session, select
+
+    from disposal.document import Document
+
+    _, folder = shown
+    with Session(database(folder)) as session:
+        backends = [str(backend).partition(":")[0] for backend in session.exec(select(Document.backend)) if backend]
+    assert backends
+    assert set(backends) <= {"clerk", "composer"}, "what comes while the model is loaded is composed"
 
 
 def test_the_audit_chain_of_the_run_is_whole(shown: tuple[Answer, Path]) -> None:

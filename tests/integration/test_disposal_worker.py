@@ -44,7 +44,7 @@ def stage(database_url: str, log: LogSettings, settings: DisposalSettings | None
         try:
             run_disposal(
                 stop,
-                settings=settings or DisposalSettings(),
+                settings=settings or DisposalSettings(drafter=DrafterSettings(order=("composer",))),
                 rules_settings=WORDS_ALONE,
                 log_settings=log,
                 database_url=database_url,

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import threading
 from pathlib import Path
 
 import llguidance
@@ -201,9 +202,9 @@ def test_a_risk_type_that_the_clerk_was_never_taught_is_asked_for_in_general(mon
     assert ask(asked).startswith("zh hand-raised ongoing")
 
 
-def test_the_clerk_that_ships_drafts_where_it_is_asked_for_and_the_document_says_so() -> None:
+def test_with_nothing_configured_the_clerk_that_ships_drafts_and_the_document_says_so() -> None:
     counted: list[str] = []
-    drafter = open_drafter(DrafterSettings(order=("clerk", "composer"), seconds=120), counted.append)
+    drafter = open_drafter(DrafterSettings(seconds=120), counted.append)
     requests = [request(language=language, remarks=("approved, close it",)) for language in ("zh", "en")]
     for draft, language in zip(drafter.draft_all(requests), ("zh", "en"), strict=True):
         assert draft.backend.startswith("clerk:")
@@ -214,6 +215,21 @@ def test_the_clerk_that_ships_drafts_where_it_is_asked_for_and_the_document_says
     assert "drafts_fell_through" not in counted
     size = sum(file.stat().st_size for file in FOLDER.iterdir())
     assert size <= 40 * 1024 * 1024
+
+
+def test_while_the_clerk_is_loaded_aside_the_composer_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(ClerkBackend, "_causal", property(lambda _: go_on.wait(60)))
+    clerk = ClerkBackend()
+    drafter = Drafter([clerk], DrafterSettings())
+    drafter.warm()
+    assert clerk.loading
+    assert drafter.draft(request()).backend == "composer"
+    go_on.set()
+    next(thread for thread in threading.enumerate() if thread.name == "clerk loads").join()
+    assert not clerk.loading
+    monkeypatch.undo()
+    assert drafter.draft(request()).backend == clerk.name
 
 
 def test_a_clerk_whose_files_are_not_whole_is_left_out_and_the_composer_writes(
