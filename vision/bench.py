@@ -57,7 +57,7 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
     # In the order in which CAMERAS cameras send them, each from its own place.
     jpegs = [jpeg for together in zip(*(scene.all for scene in scenes), strict=True) for jpeg in together]
     jpegs = jpegs[: 3 * CAMERAS] if short else jpegs
-    detector = open_detector("ppe", DetectorSettings(weights="ppe"))
+    detector = open_detector("ppe", DetectorSettings(weights="ppe", backend="openvino"))
     assert isinstance(detector, OpenVinoDetector)
     with tempfile.TemporaryDirectory(prefix="minewatch-bench-") as folder, ThreadPoolExecutor(2) as pool:
         ways = _ways(jpegs, detector, pool, Path(folder))

@@ -1,13 +1,14 @@
 """What every detector answers, whatever runs it, and the opening of one by its settings."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from stream.messages import Detection
 from vision.decode import Picture
 from vision.errors import BackendError
 from vision.settings import DetectorSettings
-from vision.weights_file import Weights, find_weights
+from vision.weights_file import Weights, bundled_pins, find_weights
 
 
 class Detector(Protocol):
@@ -32,7 +33,7 @@ def open_detector(name: str, settings: DetectorSettings) -> Detector:
     Raises WeightsError where the weights are missing, altered or name unknown classes, and BackendError where the
     backend cannot run them; in both cases nothing of the weights was run.
     """
-    weights = find_weights(settings.weights, settings.sha256)
+    weights = find_weights(form_of(settings, gpu=has_gpu()), settings.sha256)
     if _backend(settings, weights) == "openvino":
         from vision.openvino_detector import OpenVinoDetector
 
@@ -45,6 +46,33 @@ def open_detector(name: str, settings: DetectorSettings) -> Detector:
 def open_detectors(settings: Mapping[str, DetectorSettings]) -> dict[str, Detector]:
     """All detectors of the settings by name; the first that cannot be opened raises."""
     return {name: open_detector(name, one) for name, one in settings.items()}
+
+
+def form_of(settings: DetectorSettings, *, gpu: bool) -> str:
+    """Which weights the settings mean on a machine with or without a GPU: bundled ones come for both backends.
+
+    A digest decides, where one is given: what ran once is run again.
+    """
+    pins = bundled_pins()
+    name, in_torch = settings.weights, f"{settings.weights}-torch"
+    if name not in pins or in_torch not in pins:
+        return name
+    if settings.sha256:
+        return in_torch if settings.sha256 == pins[in_torch][1] else name
+    return in_torch if settings.backend == "torch" or (settings.backend == "auto" and gpu) else name
+
+
+def has_gpu() -> bool:
+    """Whether torch can calculate on a graphics processor here; it is asked only where the system shows one."""
+    if not any(path for pattern in _DEVICES for path in Path("/dev").glob(pattern)):
+        return False
+    import torch  # seconds of import
+
+    return bool(torch.cuda.is_available())
+
+
+_DEVICES = ("nvidia[0-9]*", "kfd")
+"""Device files of NVIDIA's and of AMD's drivers."""
 
 
 def _backend(settings: DetectorSettings, weights: Weights) -> str:

@@ -27,7 +27,9 @@ class DetectorSettings(Section):
         description="sha256 of the weights; required for weights of your own, bundled ones are pinned by the release.",
     )
     backend: Backend = Field(
-        "auto", title="Backend", description="auto: OpenVINO for an export folder, torch for a .pt file."
+        "auto",
+        title="Backend",
+        description="auto: torch where there is a GPU, else OpenVINO; weights of one's own run on what they are made for.",
     )
     precision: Precision = Field(
         "auto",

@@ -22,7 +22,7 @@ from vision.errors import BackendError, WeightsError
 from vision.motion import MotionState
 from vision.settings import DetectorSettings, MotionSettings, VisionSettings
 from vision.view import CameraView
-from vision.weights_file import folder_digest
+from vision.weights_file import bundled_pins, folder_digest
 
 COCO = "weights/yolo11n_coco_int8_openvino_model"
 
@@ -79,8 +79,9 @@ def test_the_backends_agree_on_real_pictures(test_data: Path) -> None:
     The export calculates in eight-bit integers, and torch pads a picture to other sides than OpenVINO does: boxes may
     differ by a fifth of their overlap, and of those near the threshold one backend may see what the other does not.
     """
-    openvino = open_detector("ppe", DetectorSettings(weights="ppe", threshold=0.05))
-    in_torch = open_detector("ppe", DetectorSettings(weights="ppe-torch", threshold=0.05))
+    openvino = open_detector("ppe", DetectorSettings(weights="ppe", backend="openvino", threshold=0.05))
+    in_torch = open_detector("ppe", DetectorSettings(weights="ppe", backend="torch", threshold=0.05))
+    assert (openvino.digest, in_torch.digest) == tuple(bundled_pins()[name][1] for name in ("ppe", "ppe-torch"))
     assert in_torch.labels == openvino.labels
     folder = test_data / "hard-hat-workers"
     shown = sorted(folder.rglob("*.jpg"))[:16]
@@ -100,7 +101,7 @@ def _detected(detector: Detector, paths: list[Path]) -> list[tuple[Detection, ..
 def test_openvino_needs_no_torch_in_the_process() -> None:
     code = (
         "import sys; from vision.detector import open_detector; from vision.settings import DetectorSettings;"
-        "open_detector('ppe', DetectorSettings(weights='ppe'));"
+        "open_detector('ppe', DetectorSettings(weights='ppe', backend='openvino'));"
         "import vision.worker; sys.exit('torch' in sys.modules or 'ultralytics' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
