@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Column, Engine, func
+from sqlalchemy import Column, Engine, func, or_
 from sqlmodel import Field, SQLModel, col, select
 
 from disposal import audit
 from disposal.alert import Alert
+from disposal.document import Document
 from disposal.errors import AlertError, ReasonMissingError
 from disposal.evidence import named_evidence
 from disposal.settings import RetentionSettings
@@ -43,7 +44,7 @@ _INCARNATIONS = timedelta(days=7)
 
 
 class Retention(NamedTuple):
-    """What one sweep may delete. ``kept`` are digests that kept alerts name; times are in seconds since the epoch."""
+    """What one sweep may delete. ``kept`` are digests that kept alerts name; times are seconds since the epoch."""
 
     kept: frozenset[str]
     born: float
@@ -131,12 +132,17 @@ def rule_of(engine: Engine, mine: str, settings: RetentionSettings, now: datetim
     """What may be deleted now; None where the database does not say since when it has known of this mine's evidence."""
     with reading(engine) as session:
         born = session.exec(select(func.min(SiteRevision.created_at)).where(SiteRevision.mine == mine)).one()
+        limit = now - timedelta(days=365.25 * settings.evidence_years)
         held = select(EvidenceHold.alert_id).where(EvidenceHold.mine == mine)
+        # A sampled closure is judged, and a rectified one signed, after its alert was closed: the last of them counts.
+        dates = (Document.created_at, Document.decided_at, Document.rectified_at, Document.closed_at)
+        younger = select(Document.alert_id).where(Document.mine == mine, or_(*(col(at) >= limit for at in dates)))
         over = select(Alert.id).where(
             Alert.mine == mine,
             col(Alert.closed),
-            col(Alert.closed_at) < now - timedelta(days=365.25 * settings.evidence_years),
+            col(Alert.closed_at) < limit,
             col(Alert.id).not_in(held),
+            col(Alert.id).not_in(younger),
         )
         outlived = frozenset(session.exec(over).all())
     if born is None:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
 from disposal import audit
 from disposal.alert import Alert
+from disposal.document import Document
 from disposal.errors import AlertError, ReasonMissingError
 from disposal.evidence import named_evidence
 from disposal.retention import holds, lift_hold, place_hold, sweep
@@ -40,11 +41,11 @@ def mine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mine]:
     opened.close()
 
 
-def raised(mine: Mine, picture: str, *, closed: timedelta | None = None) -> tuple[str, Path]:
+def raised(mine: Mine, picture: str, *, closed: timedelta | None = None, kind: str = "no-vest") -> tuple[str, Path]:
     """An alert with a picture of its own, closed so long ago, and where the picture lies, made when the alert was."""
     mine.picture = picture.encode()
     before = set(named_evidence(mine.engine))
-    alert_id = mine.raise_risk("no-vest", source="cam-belt")
+    alert_id = mine.raise_risk(kind, source="cam-belt")
     with writing(mine.engine) as session:
         alert = session.get_one(Alert, alert_id)
         alert.closed = closed is not None
@@ -82,6 +83,57 @@ def test_only_what_has_outlived_its_time_goes(mine: Mine) -> None:
 def lines(mine: Mine, action: str) -> list[audit.AuditLine]:
     with reading(mine.engine) as session:
         return list(session.exec(select(audit.AuditLine).where(audit.AuditLine.action == action)).all())
+
+
+def dated(mine: Mine, alert_id: str, **ago: timedelta) -> None:
+    """Make the alert's documents old, but for what is given."""
+    with writing(mine.engine) as session:
+        for document in session.exec(select(Document).where(Document.alert_id == alert_id)).all():
+            for name in ("created_at", "checked_at", "decided_at", "auto_closed_at", "closed_at"):
+                setattr(document, name, utc_now() - ago.get(name, LONG_AGO))
+            session.add(document)
+
+
+def rows(mine: Mine) -> dict[str, list[tuple[object, ...]]]:
+    """Everything that the tables hold, but the audit, which grows."""
+    with mine.engine.connect() as connection:
+        return {
+            name: sorted((tuple(row) for row in connection.execute(table.select())), key=repr)
+            for name, table in SQLModel.metadata.tables.items()
+            if name not in {"audit_line", "audit_head"}
+        }
+
+
+def test_nothing_that_a_kept_document_cites_goes_before_its_time(mine: Mine) -> None:
+    """Neither with the default of ten years nor, but for the evidence, after them."""
+    weights = mine.folder / "evidence" / MINE / "weights.bin"
+    pieces = {}
+    for name, ago in (
+        ("decided", {"decided_at": timedelta(days=9 * 365)}),
+        ("sampled", {"closed_at": timedelta(days=30)}),
+        ("over", {}),
+    ):
+        alert_id, pieces[name] = raised(mine, name, kind="belt-wear")
+        mine.close_by_policy(alert_id)
+        with writing(mine.engine) as session:
+            document = session.exec(select(Document).where(Document.alert_id == alert_id)).one()
+            content = document.read_content()
+            assert content is not None
+            assert content.citations, "a document that cites nothing shows nothing"
+            assert document.prompt or document.backend
+            alert = session.get_one(Alert, alert_id)
+            alert.closed_at = utc_now() - LONG_AGO
+            session.add(alert)
+        dated(mine, alert_id, **ago)
+        aged(pieces[name], LONG_AGO)
+    weights.write_bytes(b"weights of our own")
+    aged(weights, LONG_AGO)
+    before = rows(mine)
+    assert swept(mine) == 1
+    assert {name: path.exists() for name, path in pieces.items()} == {"decided": True, "sampled": True, "over": False}
+    assert rows(mine) == before
+    assert weights.exists()
+    assert RetentionSettings().evidence_years == 10
 
 
 def test_what_a_kept_alert_names_as_well_stays(mine: Mine) -> None:
