@@ -49,6 +49,7 @@ def _stores(settings: Settings, data: Path) -> list[Finding]:
     return [
         *_look("database", lambda: _database(settings)),
         *_look("stages", lambda: doctor_stages.stages(open_database(settings.database.url), settings.mine)),
+        *_look("vision", lambda: doctor_stages.pace(open_database(settings.database.url), settings.mine)),
         *_recent(settings),
         *_look("deliveries", lambda: doctor_stages.deliveries(open_database(settings.database.url), settings.mine)),
         *_look("evidence", lambda: _evidence(settings)),

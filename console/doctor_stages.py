@@ -1,5 +1,6 @@
 """What the running stages say of themselves: who is at work, what went wrong of late, what was not delivered."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from disposal.notify import Outbox
 from stream.database import reading, writing
 from stream.errors import DatabaseError, EvidenceError, MinewatchError
 from stream.evidence import EvidenceStore, open_evidence
-from stream.heartbeat import StageHeartbeat, stages_since
+from stream.heartbeat import StageHeartbeat, fresh, stages_since
 from stream.messages import utc_now
 from stream.remote_evidence import RemoteEvidence
 from stream.trouble import StageTrouble, troubles
@@ -52,6 +53,18 @@ def stages(engine: Engine, mine: str) -> str:
     if wrong := amiss(beats, running, utc_now()):
         raise MinewatchError(" ".join(wrong))
     return f"{', '.join(running)} at work."
+
+
+def pace(engine: Engine, mine: str) -> str:
+    """How many pictures a second vision has analysed since its processes were started, and what it passed over."""
+    now = utc_now()
+    beats = [b for b in stages_since(engine, mine, EVER) if b.stage == "vision" and not b.ended and fresh(b, now)]
+    if not beats:
+        return "Vision is not at work."
+    each = [(json.loads(beat.counters), (beat.beat_at - beat.started_at).total_seconds()) for beat in beats]
+    rate = sum(counts.get("frames_analysed", 0) / max(seconds, 1.0) for counts, seconds in each)
+    still, stale = (sum(counts.get(name, 0) for counts, _ in each) for name in ("frames_still", "frames_stale"))
+    return f"{rate:.1f} pictures analysed a second since its start; {still} left out as nothing moved, {stale} dropped as too old."
 
 
 def recent(engine: Engine, mine: str) -> Iterator[tuple[str, str]]:

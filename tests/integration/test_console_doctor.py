@@ -48,6 +48,21 @@ def test_a_site_at_rest_has_nothing_wrong(installation: Installation) -> None:
     assert [found[subject].well for subject in ("database", "stages", "deliveries", "evidence")] == [True] * 4
 
 
+def test_vision_says_its_pace_and_what_it_dropped(installation: Installation) -> None:
+    assert looked(installation)["vision"].text == "Vision is not at work."
+    heartbeat = Heartbeat(installation.engine, "north", "vision")
+    for name, amount in {"frames_analysed": 50, "frames_still": 400, "frames_stale": 7}.items():
+        heartbeat.count(name, amount)
+    heartbeat.ready()
+    with writing(installation.engine) as session:
+        row = session.exec(select(StageHeartbeat).where(StageHeartbeat.stage == "vision")).one()
+        row.started_at = row.beat_at - timedelta(seconds=20)
+        session.add(row)
+    assert looked(installation)["vision"].text == (
+        "2.5 pictures analysed a second since its start; 400 left out as nothing moved, 7 dropped as too old."
+    )
+
+
 def test_what_a_stage_dealt_with_is_told_with_place_and_advice(installation: Installation) -> None:
     heartbeat = Heartbeat(installation.engine, "north", "sensing")
     for _ in range(3):
