@@ -41,7 +41,7 @@ class Judged(NamedTuple):
 def judged(engine: Engine, mine: str, since: datetime) -> list[Judged]:
     """Every risk raised behind an alert that people judged since then, oldest judgement first.
 
-    The last decision on an alert counts; what was raised after it was not judged by it.
+    The last decision on an alert counts, for all that is folded into it; what was raised after it was not judged by it.
     """
     with reading(engine) as session:
         decided = session.exec(

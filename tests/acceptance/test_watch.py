@@ -1,15 +1,20 @@
 """`minewatch watch` on clips that nobody here made."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from sqlmodel import Session, select
+from sqlmodel.sql.expression import SelectOfScalar
 
+from disposal.alert import AlertRisk
+from disposal.decision import decide
 from disposal.document import Document
 from rules.clause import in_force
 from tests.acceptance.command import Answer, database, evidence_of, minewatch, raised, watch_folder
+from vision.dataset import label_file
 
 CLIPS = {"worker-zone-detection": 71, "one-by-one-person-detection": 1394}
 ABOUT_A_PERSON = {"no-helmet", "person-present"}
@@ -89,6 +94,43 @@ def test_each_risk_is_found_again_from_its_evidence(watched: tuple[Answer, Path]
         path.write_bytes(kept)
     assert (impossible.code, impossible.json["outcome"]) == (1, "impossible")
     assert frame.sha256[:12] in impossible.json["reasons"][0]
+
+
+def test_what_dispatchers_decided_becomes_a_set_of_pictures(watched: tuple[Answer, Path]) -> None:
+    """One alert is a false alarm and one confirmed, each with all that it stands for; no picture leaves the folder."""
+    _, folder = watched
+    engine = database(folder)
+    with Session(engine) as session:
+        waiting = session.exec(select(Document).where(Document.state == "PENDING_APPROVAL")).all()
+        behind = {
+            document.alert_id: [row.risk for row in session.exec(_raised_behind(document.alert_id)).all()]
+            for document in waiting
+        }
+    seen = [d for d in waiting if all((risk.detector or "").startswith("ppe@") for risk in behind[d.alert_id])]
+    rejected, approved = seen[:2]
+    decide(
+        engine, rejected.mine, rejected.alert_id, "reject", "ann", reason="a sack", document_version=rejected.version
+    )
+    decide(engine, approved.mine, approved.alert_id, "approve", "ann", document_version=approved.version)
+    done = minewatch("vision", "export-feedback", "--data", folder, "--json")
+    assert done.code == 0, done.err
+    wrong, right = behind[rejected.alert_id], behind[approved.alert_id]
+    assert done.json["risks"] == {"confirmed": len(right), "false-alarm": len(wrong)}
+    kept = {one.sha256 for risk in (*wrong, *right) for one in risk.evidence if one.kind == "frame"}
+    assert done.json["pictures"] == done.json["written"] == len(kept)
+    lines = [json.loads(line) for line in (folder / "feedback" / "decisions.jsonl").read_text().splitlines()]
+    assert {(line["alert"], line["verdict"], line["reason"]) for line in lines} == {
+        (rejected.alert_id, "false-alarm", "a sack"),
+        (approved.alert_id, "confirmed", ""),
+    }
+    for line in lines:
+        picture = folder / "feedback" / line["picture"]
+        assert picture.resolve().is_relative_to(folder / "evidence")
+        assert len(label_file(picture).read_text().splitlines()) >= len(line["boxes"]) > 0
+
+
+def _raised_behind(alert_id: str) -> SelectOfScalar[AlertRisk]:
+    return select(AlertRisk).where(AlertRisk.alert_id == alert_id, AlertRisk.state == "raised")
 
 
 class _Reference:
