@@ -148,7 +148,7 @@ def measure_sight(grey: Grey) -> Sight:
 
 
 def is_blind(sight: Sight) -> bool:
-    """Whether the lens is covered or the picture too dark to see anything."""
+    """Whether the lens is covered, the dust too thick or the picture too dark to see anything."""
     return sight.brightness < DARK or sight.spread < PLAIN or sight.sharpness < FLAT
 
 

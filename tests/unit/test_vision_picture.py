@@ -1,4 +1,4 @@
-"""The quality of the picture, measured on real frames: whole, darkened, covered, shifted, turned and repeated."""
+"""The quality of the picture, measured on real frames: whole, darkened, covered, in dust, shifted, turned, repeated."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +40,12 @@ def behind_a_cloth(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
+def in_dust(picture: Picture) -> Picture:
+    """Nine parts of ten are lit dust, as in front of a lamp."""
+    dust = np.array((120, 135, 145)) + np.random.default_rng(7).normal(0, 4, picture.shape)
+    return np.clip(picture * 0.08 + dust * 0.92, 0, 255).astype(np.uint8)
+
+
 def turned_aside(picture: Picture) -> Picture:
     height, width = picture.shape[:2]
     move = np.array(((1, 0, 0.08 * width), (0, 1, 0.03 * height)), np.float32)
@@ -68,8 +74,10 @@ def test_a_normal_clip_is_neither_blind_nor_frozen_nor_moved(test_data: Path, cl
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-@pytest.mark.parametrize("harm", [darkened, behind_a_cloth])
-def test_a_dark_or_covered_camera_is_blind(test_data: Path, clip: str, harm: Callable[[Picture], Picture]) -> None:
+@pytest.mark.parametrize("harm", [darkened, behind_a_cloth, in_dust])
+def test_a_dark_or_covered_camera_or_one_in_dust_is_blind(
+    test_data: Path, clip: str, harm: Callable[[Picture], Picture]
+) -> None:
     for _, picture in pictures(test_data, clip, every=12, limit=10):
         assert is_blind(measure_sight(thumbnail(through_jpeg(harm(picture)))))
         assert not is_blind(measure_sight(thumbnail(through_jpeg(dimmed(picture))))) or clip == BELT
