@@ -14,7 +14,14 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.routing import BaseRoute
 
 from console.accounts import ROLES, Role
-from console.errors import ForbiddenError, ForgedFormError, NotLoggedInError, PasswordDueError, WrongTokenError
+from console.errors import (
+    ForbiddenError,
+    ForgedFormError,
+    NotLoggedInError,
+    PasswordDueError,
+    WrongInputError,
+    WrongTokenError,
+)
 from console.services import services
 from console.sessions import Visitor, find_visitor
 from console.web_settings import WebSettings
@@ -137,6 +144,14 @@ def guest_cookie(request: Request) -> str:
 def text_field(request: Request, name: str, limit: int = 2000) -> str:
     """A text field of the form, without surrounding blanks; empty where missing, cut at ``limit`` signs."""
     return secret_field(request, name).replace("\x00", "").strip()[:limit]
+
+
+def whole_field(request: Request, name: str, most: int) -> str:
+    """A text that is kept as it was written, or not at all. Raises WrongInputError where it is longer than ``most``."""
+    typed = text_field(request, name, most + 1)
+    if len(typed) > most:
+        raise WrongInputError("error.text-long", most=most)
+    return typed
 
 
 def secret_field(request: Request, name: str) -> str:

@@ -5,9 +5,10 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from console.alert import find_alert
-from console.auth import allowed, anybody_logged_in, text_field
+from console.auth import allowed, anybody_logged_in, text_field, whole_field
 from console.errors import MissingError, WrongInputError
 from console.pages import language, render, see_other
+from console.security import FORM_BYTES
 from console.services import services
 from disposal.alert import Alert
 from disposal.emergency import EVERY, LONGEST, Wording, plan_for, plans, put_plan
@@ -36,11 +37,13 @@ def emergency_plans(request: Request) -> Response:
 def take_plan(request: Request) -> Response:
     """Store the plan for a cause."""
     ours = services(request)
-    wording = Wording(*(text_field(request, name, LONGEST) for name in _FIELDS))
     try:
+        wording = Wording(*(whole_field(request, name, LONGEST) for name in _FIELDS))
         put_plan(ours.engine, ours.mine, text_field(request, "cause", 20), wording, request.state.visitor.name)
     except EmergencyError:
-        error = WrongInputError("error.emergency")
+        refused = WrongInputError("error.emergency")
+        return _plans(request, refused.status, refused.sentence(language(request)))
+    except WrongInputError as error:
         return _plans(request, error.status, error.sentence(language(request)))
     return see_other("/emergency")
 
@@ -83,7 +86,7 @@ def _plans(request: Request, status: int = 200, sentence: str = "") -> Response:
     ours = services(request)
     chosen = request.query_params.get("cause", EVERY)
     known = plans(ours.engine, ours.mine)
-    typed = {name: text_field(request, name, LONGEST) for name in _FIELDS} if sentence else {}
+    typed = {name: text_field(request, name, FORM_BYTES) for name in _FIELDS} if sentence else {}
     return render(
         request,
         "emergency_plans.html",

@@ -7,18 +7,29 @@ from datetime import datetime, timedelta
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from console.auth import allowed, anybody_logged_in, text_field
-from console.errors import HandedOverError, MissingError, NoFontError
+from console.auth import allowed, anybody_logged_in, text_field, whole_field
+from console.errors import HandedOverError, MissingError, NoFontError, RefusedError, WrongInputError
 from console.figures import Figures
 from console.names import Names
 from console.pages import language, render, see_other
 from console.performance import Performance
 from console.performance_page import shown
 from console.performance_rows import Span, performance_of, period_of
+from console.security import FORM_BYTES
 from console.services import Services, services
 from console.translations import Phrases, text
 from disposal.errors import FontMissingError, HandoverError
-from disposal.handover import Handover, Item, Standing, hand_over, handover, handovers, standing, take_over
+from disposal.handover import (
+    LONGEST_NOTE,
+    Handover,
+    Item,
+    Standing,
+    hand_over,
+    handover,
+    handovers,
+    standing,
+    take_over,
+)
 from disposal.paper import Block, Bullet, Heading, Line, Rows, Title
 from disposal.paper_pdf import write_pdf
 from stream.database import reading
@@ -41,7 +52,11 @@ def sign_out(request: Request) -> Response:
     """Sign this shift out."""
     ours = services(request)
     since, now, until = _shift(ours)
-    hand_over(ours.engine, ours.mine, request.state.visitor.name, text_field(request, "note", 4000), since, now, until)
+    try:
+        note = whole_field(request, "note", LONGEST_NOTE)
+    except WrongInputError as error:
+        return _page(request, error)
+    hand_over(ours.engine, ours.mine, request.state.visitor.name, note, since, now, until)
     return see_other("/handover")
 
 
@@ -92,7 +107,7 @@ def _shift(ours: Services) -> tuple[datetime, datetime, datetime]:
     return period.since, now, period.since + timedelta(hours=2 * settings.shift_hours)
 
 
-def _page(request: Request, error: HandedOverError | None = None) -> Response:
+def _page(request: Request, error: RefusedError | None = None) -> Response:
     ours = services(request)
     since, now, until = _shift(ours)
     with reading(ours.engine) as session:
@@ -108,6 +123,7 @@ def _page(request: Request, error: HandedOverError | None = None) -> Response:
         signed=signed,
         waiting=next((one for one in signed if not one.taken_by), None),
         sentence=error.sentence(language(request)) if error else "",
+        typed=text_field(request, "note", FORM_BYTES) if error else "",
     )
 
 

@@ -11,9 +11,10 @@ from PIL import Image, UnidentifiedImageError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from console.auth import allowed, form, text_field
+from console.auth import allowed, form, text_field, whole_field
 from console.errors import MissingError, PhotoError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
+from console.security import FORM_BYTES
 from console.services import Services, services
 from disposal.alert import Alert, alert_identity
 from disposal.decision import raise_by_hand
@@ -76,7 +77,7 @@ def _take(request: Request, data: bytes) -> Response:
 
 
 def _checked(request: Request, ours: Services) -> tuple[str, str, str]:
-    kind, place, words = (text_field(request, name, 4000) for name in ("type", "place", "text"))
+    kind, place, words = (whole_field(request, name, 4000) for name in ("type", "place", "text"))
     if kind not in RISK_TYPES:
         raise WrongInputError("error.hazard-type")
     if ours.names.site().place(place) is None:
@@ -127,7 +128,7 @@ def _bounded(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _form(request: Request, error: RefusedError | None = None, status: int | None = None) -> Response:
     tongue = language(request)
-    typed = {name: text_field(request, name, 4000) for name in ("type", "place", "text")} if error else {}
+    typed = {name: text_field(request, name, FORM_BYTES) for name in ("type", "place", "text")} if error else {}
     kinds = sorted(((t.id, t.zh if tongue == "zh" else t.en) for t in RISK_TYPES.values()), key=lambda k: k[1])
     kinds.sort(key=lambda k: k[0] != "hand-raised")
     return render(

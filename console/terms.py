@@ -249,6 +249,10 @@ TERMS: dict[str, tuple[str, str]] = {
         "“{decision}” does not fit what the alert is now; look again and decide.",
     ),
     "error.decided": ("已有人先处理了这条报警。", "Somebody else decided on this alert first."),
+    "error.text-long": (
+        "没有保存：文字最多{most}个字符，请缩短后再发。",
+        "Nothing was stored: the text has {most} characters at most. Shorten it and send it again.",
+    ),
     "error.reason-long": ("理由最多{most}个字符。", "A reason has {most} characters at most."),
     "error.reason": ("请写明理由。", "Say why, in a few words."),
     "error.old-password": ("当前密码不对。", "The present password is wrong."),

@@ -61,6 +61,27 @@ def test_a_note_of_a_megabyte_is_refused_and_nothing_is_decided(mine: Mine, clie
     assert not mine.alert(alert_id).closed
 
 
+def test_what_is_too_long_to_keep_is_refused_whole_and_comes_back_as_it_was_written(
+    mine: Mine, client: TestClient
+) -> None:
+    officer = person(mine, "officer")
+    end = "and last of all, the cable."
+    hazard = {"type": "hand-raised", "place": "belt-3"}
+    for visitor, address, field, length, others in (
+        (client, "/hazards", "text", 4000, hazard), (client, "/handover", "note", 4000, {}),
+        (officer, "/emergency", "steps_en", 8000, {"cause": "", "calls": "Control room 8000"}),
+    ):  # fmt: skip
+        answer = send(visitor, address, {field: "x" * length + end} | others)
+        assert answer.status_code == 422, address
+        assert f"{length} characters at most" in answer.text
+        assert end in answer.text, "nothing of it is lost"
+    with reading(mine.engine) as session:
+        assert (
+            session.exec(choose(AuditLine).where(col(AuditLine.action).in_(["hand-over", "put-emergency-plan"]))).all()
+            == []
+        )
+
+
 def test_a_page_number_of_minus_one_is_a_page_or_a_clear_answer(client: TestClient) -> None:
     assert client.get("/?page=-1&tab=closed").status_code == 200
     for asked in ("limit=-1", "limit=0", "cursor=-1"):
