@@ -94,8 +94,9 @@ def _died(beats: list[StageHeartbeat]) -> Iterator[tuple[str, str]]:
         ]
         if dead:
             host, pid = dead[-1].instance.split(":")[:2]
+            often = "once" if len(dead) == 1 else f"{len(dead)} times"
             said = (
-                f"The stage {stage} (process {pid} on {host}) ended without a word and was started again, {len(dead)} times "
+                f"The stage {stage} (process {pid} on {host}) ended without a word and was started again, {often} "
                 f"in {RECENT.total_seconds() / 60:.0f} minutes. Nothing is lost; look at its log and at the memory of {host}."
             )
             yield f"{stage}, restarted", said

@@ -1,6 +1,7 @@
 """A drill: faults into a running house, all of a wave at once; when each was named, and when all was well again."""
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -36,17 +37,17 @@ def drill(house: RunningHouse, faults: Sequence[Fault], *, at_least: float = 0.0
     """Bring all of ``faults`` about for ``at_least`` seconds, and take them back once they were named or in time."""
     before = _alerts(house)
     said = house.doctor(stepped=any(f.stepped for f in faults)) if any(f.doctor for f in faults) else []
-    known = [f.name for f in faults if f.doctor and _told(said, f.doctor)]
+    known = frozenset(_timeless(line) for line in said)
     outcomes = {fault.name: Outcome(fault.name, fault.area) for fault in faults}
     injected: dict[str, float] = {}
     for fault in faults:
         fault.inject(house)
         injected[fault.name] = time.monotonic()
-    waiting = [fault for fault in faults if fault.name not in known]
+    waiting = list(faults)
     began = time.monotonic()
     while waiting and time.monotonic() - began < PATIENCE:
         alerts = {name: said for name, said in _alerts(house).items() if name not in before}
-        unwell = _findings(house, waiting, alerts)
+        unwell = [line for line in _findings(house, waiting, alerts) if _timeless(line) not in known]
         for fault in list(waiting):
             named = _by_alert(fault, alerts) or _by_doctor(fault, unwell)
             if named is not None:
@@ -99,6 +100,11 @@ def _by_alert(fault: Fault, alerts: dict[str, tuple[str, str, str]]) -> tuple[st
 def _by_doctor(fault: Fault, unwell: Sequence[str]) -> tuple[str, str] | None:
     found = _told(unwell, fault.doctor) if fault.doctor else None
     return ("doctor", found) if found else None
+
+
+def _timeless(line: str) -> str:
+    """A finding without how long ago it was: said again it names nothing new, until it has come once more."""
+    return re.sub(r"\d+ s ago|for \d+ s", "", line)
 
 
 def _told(unwell: Sequence[str], words: Sequence[str]) -> str | None:

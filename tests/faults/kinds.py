@@ -91,7 +91,7 @@ def _stop_detectors(house: RunningHouse) -> None:
 
 
 def poison(topic: str, value: Callable[[], bytes]) -> Callable[[RunningHouse], None]:
-    """Puts something on the log that no stage can read."""
+    """Puts something on the log that no stage of the house has put there."""
 
     def inject(house: RunningHouse) -> None:
         log = open_log(house.settings.log)
@@ -102,15 +102,15 @@ def poison(topic: str, value: Callable[[], bytes]) -> Callable[[RunningHouse], N
     return inject
 
 
-def newer_risk() -> bytes:
-    """A risk in the words of a release to come."""
+def hazard() -> bytes:
+    """Somebody where nobody may be, as vision would say it."""
     now = utc_now()
     risk = Risk(
         mine="mine",
-        risk_id="0" * 32,
+        risk_id=os.urandom(16).hex(),
         sequence=0,
         state="raised",
-        type="camera-frozen",
+        type="person-in-restricted-zone",
         source="cam-1",
         source_kind="camera",
         place="roadway",
@@ -122,7 +122,18 @@ def newer_risk() -> bytes:
         published_at=now,
         reason="",
     )
-    return encode(risk).replace(b"\x01", b"\x63", 1)
+    return encode(risk)
+
+
+def newer_risk() -> bytes:
+    """A risk in the words of a release to come."""
+    return hazard().replace(b"\x01", b"\x63", 1)
+
+
+def _refuse(house: RunningHouse) -> None:
+    """Nothing is delivered any more, and there is something to deliver: an alert that nobody acknowledges."""
+    house.webhook.mode = "failing"
+    poison("risks", hazard)(house)
 
 
 def _damage_evidence(house: RunningHouse) -> None:
@@ -222,7 +233,12 @@ PROCESSES = (
     killed("limits", "stage"),
 )
 INNER = (
-    Fault("camera's process killed", "camera", _kill_camera, doctor=("capture, restarted", "mine/cam-")),
+    Fault(
+        "camera's process killed",
+        "camera",
+        _kill_camera,
+        doctor=("capture, restarted", "mine/cam-", "ended without a word"),
+    ),
     Fault("detectors hang", "detector", _stop_detectors, doctor=("vision, restarted", "Detectors:")),
     Fault(
         "stage hangs",
@@ -253,7 +269,7 @@ STORES = (
     Fault(
         "webhook refuses",
         "delivery",
-        lambda house: setattr(house.webhook, "mode", "failing"),
+        _refuse,
         lambda house: setattr(house.webhook, "mode", "well"),
         doctor=("deliveries", "status 503"),
     ),
