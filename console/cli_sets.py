@@ -1,10 +1,11 @@
-"""Commands for a mine's own pictures: check a labelled set, label new pictures for correction."""
+"""Commands for a mine's own pictures: check and split labelled sets, label new pictures for correction."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from console.cli_vision import Renamed, class_map
 from console.options import DATA, Config, Data, Json, Weights, err, out, show
 from console.progress import bar
 from console.settings import load
@@ -14,6 +15,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to ``minewatch vision``."""
     app.command(name="check")(check)
     app.command(name="label")(label)
+    app.command(name="split")(split)
 
 
 def check(
@@ -69,3 +71,25 @@ def label(
         soft_wrap=True,
     )
     err.print("These are the detector's guesses: correct them before anything is trained or scored on them.")
+
+
+def split(
+    sets: Annotated[list[Path], typer.Argument(help="The data.yaml of each set to take pictures from.")],
+    folder: Annotated[Path, typer.Option("--out", help="A new folder for the split set, of links.")],
+    *,
+    share: Annotated[float, typer.Option("--share", min=0.01, max=0.5, help="Share of pictures held back.")] = 0.15,
+    seed: Annotated[int, typer.Option("--seed")] = 7,
+    renamed: Renamed = "",
+    as_json: Json = False,
+) -> None:
+    """Split labelled pictures for training and scoring, so that near-duplicates are never on both sides."""
+    from vision.split import split_sets
+
+    done = split_sets(sets, folder, share=share, seed=seed, class_map=class_map(renamed))
+    if as_json:
+        show(done.as_dict(), as_json=True)
+        return
+    for name, count in done.pictures.items():
+        boxes = ", ".join(f"{label} {amount}" for label, amount in sorted(done.boxes[name].items())) or "none"
+        out.print(f"{name}: {count} pictures, boxes: {boxes}", highlight=False)
+    out.print(f"The set is {done.data_yaml}.", highlight=False, soft_wrap=True)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from vision.detect import Seen
     from vision.settings import DetectorSettings
 
+Renamed = Annotated[
+    str,
+    typer.Option("--map", help="Classes of the set renamed: 'Hardhat=helmet,dump truck='; an empty name drops one."),
+]
+
 app = typer.Typer(help="The detector: detect, train and evaluate.", no_args_is_help=True)
 
 
@@ -149,12 +154,7 @@ def evaluate(
     weights: Annotated[Path, typer.Option("--weights", help="YOLO weights: a .pt file or an OpenVINO folder.")],
     data_yaml: Annotated[Path, typer.Option("--data", help="The set's data.yaml, in YOLO's layout.")],
     *,
-    renamed: Annotated[
-        str,
-        typer.Option(
-            "--map", help="Classes of the set renamed: 'Hardhat=helmet,dump truck='; an empty name drops one."
-        ),
-    ] = "",
+    renamed: Renamed = "",
     image_size: Annotated[int | None, typer.Option("--image-size", min=64)] = None,
     sheet: Annotated[
         Path | None, typer.Option("--mistakes", help="Draw the pictures with most mistakes into this JPEG file.")
