@@ -61,7 +61,7 @@ def export_feedback(
         soft_wrap=True,
     )
     err.print(
-        "The boxes are the detector's, also those that were rejected unless left out: correct them before training."
+        "The boxes are the detector's, also those that were rejected unless left out: correct them, then part them with 'minewatch vision split'."
     )
 
 
