@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stream.camera import Source, open_source
+from stream.camera import Source, is_live, open_source
 from stream.errors import ConfigurationError, SourceError
 from stream.messages import Detection
 from stream.site import Camera, Name
@@ -51,10 +51,10 @@ def annotate_clip(
 
     Raises SourceError where there is no video, and ConfigurationError where it is a camera, which would never end.
     """
+    if is_live(source):
+        raise ConfigurationError("A camera has no end: give a video file or a folder of pictures.")
     opened = open_source(Camera(id="clip", name=Name(en="Clip"), url=source, place="clip"))
     try:
-        if opened.live:
-            raise ConfigurationError("A camera has no end: give a video file or a folder of pictures.")
         seen = ClipSeen(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = out.with_name(out.name + ".part")
