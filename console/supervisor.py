@@ -144,8 +144,7 @@ def _run_stage(name: str, main: StageMain, arguments: tuple[Any, ...], log_level
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    set_up(log_level)
-    structlog.contextvars.bind_contextvars(stage=name)
+    set_up(log_level, name)
     try:
         main(stop, *arguments)
     except ConfigurationError as error:

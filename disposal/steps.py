@@ -32,6 +32,7 @@ from disposal.sampling import sampled, sampling_share, tally
 from disposal.second_look import note
 from disposal.settings import DisposalSettings
 from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling_of
+from disposal.told import tell_of
 from rules.matcher import Match
 from stream.database import reading
 from stream.messages import Risk, utc_now
@@ -142,6 +143,8 @@ class Steps:
             return
         for claim_ in dropped:
             release(self._engine, claim_, utc_now(), failed=False)
+        gone = {claim_.alert.id for claim_ in dropped}
+        tell_of(self._engine, [one.claim.alert for one in results if one.claim.alert.id not in gone])
 
     def match(self, taken: Claim) -> Result:
         """Find the clauses for an alert and open its document with them."""

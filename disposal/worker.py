@@ -86,7 +86,10 @@ class DisposalStage:
         site = current_site(self._engine, self._mine)
         now = utc_now()
         with writing(self._engine) as session:
-            return [taken.effect for taken in take_all(session, risks, site, self._settings, now)]
+            taken = take_all(session, risks, site, self._settings, now)
+        for risk, one in zip(risks, taken, strict=True):
+            _logger.info("risk taken", risk=risk.risk_id, state=risk.state, alert=one.alert_id, effect=one.effect)
+        return [one.effect for one in taken]
 
 
 class DueLoops:

@@ -181,7 +181,7 @@ class LimitsStage:
         for risk in risks:
             self._log.append("risks", f"{risk.mine}/{risk.source}", encode(risk))
             self._heartbeat.count("risks", risk.state == "raised")
-            _logger.info("risk", type=risk.type, state=risk.state, source=risk.source, reason=risk.reason)
+            _logger.info("risk", risk=risk.risk_id, type=risk.type, state=risk.state, source=risk.source)
 
     def _remember(self, states: dict[int, States], offsets: dict[int, int]) -> None:
         entries = [(Position("readings", p, offsets[p]), encode_states(known)) for p, known in states.items()]

@@ -4,10 +4,13 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
+import structlog
 
 from stream.log import Log
 from stream.messages import Absence, Risk, encode, risk_identity, utc_now
 from stream.site import Camera
+
+_logger = structlog.get_logger()
 
 RISK_TYPE = "camera-offline"
 RETIRED = "The camera was taken off the site."
@@ -111,3 +114,4 @@ def _publish(
         reason=RETIRED if state == "lost" else episode.reason if absence is None else absence.reason,
     )
     log.append("risks", f"{mine}/{camera.id}", encode(risk))
+    _logger.info("risk", risk=risk.risk_id, type=risk.type, state=risk.state, source=risk.source)

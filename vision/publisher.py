@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from stream.catalogue import RISK_TYPES
 from stream.heartbeat import Heartbeat
@@ -17,6 +18,8 @@ from vision.picture import PictureState
 from vision.record import Recorder
 from vision.settings import VisionSettings
 from vision.view import CameraView
+
+_logger = structlog.get_logger()
 
 
 class Prepared(NamedTuple):
@@ -121,6 +124,7 @@ class Publisher:
     def _publish(self, risk: Risk) -> None:
         risk = msgspec.structs.replace(risk, published_at=self._clock())
         self._log.append("risks", f"{self._mine}/{risk.source}", encode(risk))
+        _logger.info("risk", risk=risk.risk_id, type=risk.type, state=risk.state, source=risk.source)
         if risk.state == "raised":
             self._heartbeat.count("risks_raised")
 

@@ -24,7 +24,8 @@ ABOUT_A_PERSON = {"no-helmet", "person-present"}
 def watched(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     data = tmp_path_factory.mktemp("watch")
     clips = [test_data / "video" / f"{name}.mp4" for name in CLIPS]
-    return minewatch("watch", *clips, "--json", "--data", data), watch_folder(data)
+    logged = {"MINEWATCH_LOG_LEVEL": "info"}
+    return minewatch("watch", *clips, "--json", "--data", data, variables=logged), watch_folder(data)
 
 
 def test_every_frame_is_read_and_nothing_is_put_aside(watched: tuple[Answer, Path]) -> None:
@@ -66,6 +67,20 @@ def test_every_raised_risk_has_a_document_that_cites_clauses_in_force(watched: t
         cited = {citation.version_id for citation in content.citations}
         assert cited, f"document {document.id} cites nothing"
         assert cited <= {provision.version_id for provision in in_force(engine, document.mine, document.created_at)}
+
+
+def test_the_log_follows_each_risk_by_its_id_through_the_stages(watched: tuple[Answer, Path]) -> None:
+    answer, folder = watched
+    lines = [json.loads(line) for line in answer.err.splitlines() if line.startswith("{")]
+    risks = raised(database(folder))
+    assert risks
+    for risk in risks:
+        told = [line for line in lines if line.get("risk") == risk.risk_id]
+        assert {"vision", "disposal"} <= {line["stage"] for line in told}
+        assert "raised" in {line["state"] for line in told if line["event"] == "risk"}
+        alerts = {line["alert"] for line in told if line["event"] == "risk taken"}
+        steps = {line["step"] for line in lines if line["event"] == "step" and line["alert"] in alerts}
+        assert {"match", "draft", "decide"} <= steps
 
 
 def test_the_summary_says_what_the_tables_say(watched: tuple[Answer, Path]) -> None:
