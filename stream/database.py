@@ -1,5 +1,7 @@
 """The engine under the tables: SQLite on one machine, PostgreSQL by URL. Tables live beside their owners."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +14,9 @@ from sqlmodel import Session, create_engine
 
 from stream.errors import ConfigurationError, DatabaseError
 from stream.settings import DatabaseSettings
+
+_PATIENCE = 30.0
+"""Seconds for which a lock of SQLite's is waited for."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -74,7 +79,7 @@ def open_database(url: str) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=not url.startswith("sqlite"),
-            connect_args={"timeout": 30} if url.startswith("sqlite") else {},
+            connect_args={"timeout": _PATIENCE} if url.startswith("sqlite") else {},
         )
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(_NO_URL) from error
@@ -105,7 +110,9 @@ def _prepare_sqlite(engine: Engine) -> None:
         # The driver's own transaction handling starts late and upgrades locks; BEGIN is issued below instead.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
+        _write_ahead(cursor)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -113,6 +120,20 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: Any) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Change to write-ahead logging; where two open a new database at once, SQLite refuses one without any waiting."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from kafka import KafkaProducer
 from sqlmodel import SQLModel
 
 from stream.broker import LocalBroker
@@ -451,6 +452,26 @@ def test_a_topic_with_too_few_partitions_is_refused(kafka: str, opened: ExitStac
         open_log(narrow.model_copy(update={"partitions": 4}))
     wider = open_log(narrow.model_copy(update={"partitions": 1}))
     wider.close()
+
+
+def test_risks_wait_for_every_replica_and_frames_for_one(
+    kafka: str, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    class Watched(KafkaProducer):  # type: ignore[misc]
+        def send(self, topic: str, *arguments: object, **more: object) -> object:
+            asked.append((topic.partition(".")[2], self.config["acks"]))
+            return super().send(topic, *arguments, **more)
+
+    monkeypatch.setattr("stream.kafka_link.KafkaProducer", Watched)
+    log = open_log(LogSettings(url=f"kafka://{kafka}", prefix=f"acks-{uuid4().hex[:8]}"))
+    opened.callback(log.close)
+    for topic in TOPICS:
+        log.append(topic, KEYS[0], b"one")
+    log.flush()
+    everybody = {"risks", "dead-letters"}  # -1 is Kafka's number for acks=all
+    assert asked == [(topic, -1 if topic in everybody else 1) for topic in TOPICS]
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # kafka-python's, one for each vain attempt

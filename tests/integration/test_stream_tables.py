@@ -1,5 +1,6 @@
 """The tables that stream owns, the same on SQLite and on a real PostgreSQL."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -207,6 +208,17 @@ def test_two_engineers_store_a_site_at_once(engine: Engine) -> None:
     assert failures == []
     assert revision == 6
     assert site in sites
+
+
+def test_a_new_database_that_another_process_is_opening_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE anything (id)")
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.5, other.execute, ("ROLLBACK",))
+    done.start()
+    open_database(f"sqlite:///{tmp_path / 'new.db'}").dispose()
+    done.join()
+    other.close()
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "redis://host/1", "sqlite+nothing:///x"])
