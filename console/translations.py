@@ -19,6 +19,12 @@ def text(language: str, key: str, **values: object) -> str:
     return (zh if language == "zh" else en).format(**values)
 
 
+def said_as(language: str, words: str, kind: str) -> list[str]:
+    """The keys beginning with ``kind`` whose phrase holds the words, whatever their case."""
+    wanted, place = words.casefold(), 0 if language == "zh" else 1
+    return [key for key, said in _ALL.items() if key.startswith(kind) and wanted in said[place].casefold()]
+
+
 class Phrases:
     """The phrases of one page."""
 
