@@ -61,7 +61,7 @@ TERMS: dict[str, tuple[str, str]] = {
     "reason.shelve.2": ("试验中，已报备", "A test, announced"),
     "reason.shelve.3": ("传感器或摄像机待修", "Sensor or camera waits for repair"),
     "reason.shelve.4": ("已知情况，正在处理", "Known, and being dealt with"),
-    "next.acknowledge": ("先看画面，然后确认，表示有人在处理。", "Look, then acknowledge: somebody is on it."),
+    "next.acknowledge": ("先看清画面或读数，然后确认，表示有人在处理。", "Look, then acknowledge: somebody is on it."),
     "next.drafting": (
         "正在起草处置文件；确属误报可直接驳回。",
         "The document is being drafted. If it is a false alarm, reject it now.",
