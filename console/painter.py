@@ -1,5 +1,6 @@
 """Lines of the queue and the strip of the most urgent alert, drawn once for everybody who reads that language."""
 
+import threading
 from datetime import tzinfo
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from console.translations import Phrases
 from console.urgent import Urgent
 from stream.messages import utc_now
 
-_KEPT = 5000
+_KEPT = 1000
+"""Lines: what a few full pages show, so that a flood's lines do not pile up in memory."""
 _AGE = "\x00"
 
 
@@ -26,6 +28,7 @@ class Painter:
             loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
         self._drawn: dict[tuple[str, ...], str] = {}
+        self._lock = threading.Lock()
 
     def line(self, row: Row, tab: Tab, language: str, names: Names) -> str:
         """One alert as a line of the table."""
@@ -34,14 +37,16 @@ class Painter:
         today = utc_now().astimezone(self._zone)
         called = (names.type(alert.type), names.place(alert.place), names.source(alert.source))
         mark = (alert.id, row.version, tab, language, *called, f"{today:%Y-%m-%d %z}")
-        found = self._drawn.get(mark)
+        with self._lock:
+            found = self._drawn.pop(mark, None)
         if found is None:
-            if len(self._drawn) >= _KEPT:
-                self._drawn.clear()
             template = self._templates.get_template("queue_row.html")
             found = template.render(
                 row=row, tab=tab, names=names, figures=figures, t=Phrases(language), language=language, age_here=_AGE
             ).strip()
+        with self._lock:
+            while len(self._drawn) >= _KEPT:
+                del self._drawn[next(iter(self._drawn))]  # the one that was asked for longest ago
             self._drawn[mark] = found
         return found.replace(_AGE, figures.age(alert.committed_at), 1)
 
