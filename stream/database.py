@@ -17,6 +17,8 @@ from stream.settings import DatabaseSettings
 
 _PATIENCE = 30.0
 """Seconds for which a lock of SQLite's is waited for."""
+_ASK_AGAIN = 0.003
+"""Seconds between two tries for the write lock: about what a small transaction takes."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -119,7 +121,32 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        if mode == "IMMEDIATE":
+            _begin_writing(connection)
+        else:
+            connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _begin_writing(connection: Any) -> None:
+    """Take the write lock, asking anew every few milliseconds.
+
+    SQLite itself sleeps longer after each refusal, up to 100 ms, so that whoever has waited longest is served last.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                code = getattr(error.orig, "sqlite_errorcode", 0)
+                if code & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_ASK_AGAIN)
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
 
 
 def _write_ahead(cursor: Any) -> None:

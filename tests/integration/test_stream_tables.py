@@ -233,3 +233,25 @@ def test_a_database_that_does_not_open_is_told_without_its_password(tmp_path: Pa
     with pytest.raises(DatabaseError, match="does not open") as caught:
         open_database("postgresql+psycopg://user:hunter2@127.0.0.1:9/mine")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_writer_waits_for_the_one_before_it_and_readers_keep_their_patience(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/database.db")
+    SQLModel.metadata.create_all(engine)
+    asked, order = threading.Event(), []
+
+    def second() -> None:
+        asked.set()
+        with writing(engine) as session:
+            order.append("second")
+            assert session.connection().execute(text("PRAGMA busy_timeout")).scalar_one() == 30_000
+
+    waiting = threading.Thread(target=second)
+    with writing(engine):
+        waiting.start()
+        assert asked.wait(60)
+        order.append("first")
+    waiting.join(60)
+    assert not waiting.is_alive()
+    assert order == ["first", "second"]
+    engine.dispose()
