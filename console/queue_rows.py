@@ -112,7 +112,7 @@ def find_rows(session: Session, mine: str, wanted: Wanted, limit: int = ROWS) ->
     state = col(Document.state)
     undecided = or_(state.is_(None), not_(state.in_(_IN_HAND)))
     for priority in [wanted.priority] if wanted.priority else PRIORITIES:
-        for acked in (False, True):
+        for acked in _ACKED_IN.get(wanted.state, (False, True)):
             if len(found) < limit:
                 these = (undecided, col(Alert.priority) == priority, col(Alert.acked).is_(acked))
                 found += _rows(session, mine, wanted, these, _OLDEST, limit - len(found))
@@ -123,6 +123,8 @@ def find_rows(session: Session, mine: str, wanted: Wanted, limit: int = ROWS) ->
 
 
 _OLDEST = (col(Alert.committed_at), col(Alert.id))
+_ACKED_IN = {state.value: (state not in (AlertState.UNACK, AlertState.RTN_UNACK),) for state in AlertState}
+"""What a state says of its being acknowledged, so that the other half is not asked for."""
 
 
 def rows_of(session: Session, mine: str, alert_ids: Collection[str]) -> list[Row]:
