@@ -149,7 +149,9 @@ def test_after_the_daily_budget_the_next_backend_serves(engine: Engine) -> None:
 
 def test_the_tokens_of_an_endpoint_are_those_that_it_tells(engine: Engine) -> None:
     with disposal_endpoint.endpoint() as served:
-        settings = DrafterSettings(order=("openai", "composer"), endpoint=EndpointSettings(url=served.url, model="m", price_input=2.0))
+        settings = DrafterSettings(
+            order=("openai", "composer"), endpoint=EndpointSettings(url=served.url, model="m", price_input=2.0)
+        )
         take(engine, "methane-high")
         steps = steps_of(engine, open_drafter(settings, lambda _: None))
         match_all(steps)
