@@ -155,7 +155,7 @@ def run_camera(job: Job, signs: Signs, words: Connection) -> None:
     """The process's main function: capture until the end of the file, a failure, or ``signs.stop``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signs.stop())
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     threading.Thread(target=_end_with_keeper, name="keeper", daemon=True).start()
     signs.start()
     reader = _Reader(job, signs, words)

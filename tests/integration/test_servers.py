@@ -241,6 +241,7 @@ def test_a_child_such_as_kafka_does_not_outlive_a_killed_parent(tmp_path: Path) 
     assert parent.stdout is not None
     with parent.stdout:
         pid = int(parent.stdout.readline())
+    until(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")  # it is on its leash by then
     parent.kill()
     parent.wait()
     until(lambda: not running(pid))
