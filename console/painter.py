@@ -13,8 +13,8 @@ from console.translations import Phrases
 from console.urgent import Urgent
 from stream.messages import utc_now
 
-_KEPT = 1000
-"""Lines: what a few full pages show, so that a flood's lines do not pile up in memory."""
+_KEPT = 2500
+"""Lines: what eight full pages show, so that a flood's lines do not pile up in memory."""
 _AGE = "\x00"
 
 
