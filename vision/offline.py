@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def prepare() -> None:
-    """Set up this process; to be called before ultralytics or openvino's converter is imported."""
+    """Set up this process and import ultralytics: to be called before any use of it or of openvino's converter."""
     folder = _config_folder()
     font = folder / "Ultralytics" / "Arial.ttf"
     if not font.exists():
@@ -21,6 +21,7 @@ def prepare() -> None:
     )
     # OpenVINO's converter asks for this module and tries the network with it; without it, it goes on.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    _give_pillow_back()
 
 
 @contextlib.contextmanager
@@ -31,6 +32,17 @@ def talk_to_stderr() -> Iterator[None]:
             if isinstance(handler, logging.StreamHandler):
                 handler.setStream(sys.stderr)
         yield
+
+
+def _give_pillow_back() -> None:
+    """ultralytics puts its own in place of Pillow's ``open``: at a broken picture it installs a codec from the net.
+
+    Where it cannot, a missing module is raised instead of Pillow's own error, wherever the process reads next.
+    """
+    from PIL import Image
+    from ultralytics.utils import patches
+
+    Image.open = patches._image_open  # noqa: SLF001 - the original is kept nowhere else
 
 
 def _config_folder() -> Path:
