@@ -2,7 +2,7 @@
 
 from console import accounts, api_tokens, idempotency, sessions
 from disposal import alert, audit, document, emergency, escalation, ledger, notify, policy, retention, roster
-from rules import clause, embedding, knowledge
+from rules import clause, embedding, figure, knowledge
 from stream import checkpoint, health, heartbeat, readings, site, trouble
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "embedding",
     "emergency",
     "escalation",
+    "figure",
     "health",
     "heartbeat",
     "idempotency",

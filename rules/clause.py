@@ -18,6 +18,7 @@ from sqlalchemy import JSON, Column, Engine, UniqueConstraint
 from sqlmodel import Field, Session, SQLModel, col, or_, select
 
 from rules.errors import ClauseError
+from rules.figure import Figure, read_figures
 from rules.limits import CarriedLimit, Limit, read_limits
 from stream.database import UtcDateTime, reading
 from stream.messages import utc_now
@@ -76,6 +77,7 @@ class ClauseVersion(SQLModel, table=True):
     hazards: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     tightens: str | None = None
     limits: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    figures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     effective_from: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     effective_to: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     author: str
@@ -97,7 +99,7 @@ class ClauseChange(SQLModel, table=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a person writes: the wording of a clause with its dates, hazard tags (risk types) and limits."""
+    """What a person writes: the wording of a clause with its figures, dates, hazard tags (risk types) and limits."""
 
     heading_zh: tuple[str, ...] = ()
     heading_en: tuple[str, ...] = ()
@@ -108,6 +110,7 @@ class Content:
     hazards: tuple[str, ...] = ()
     tightens: str | None = None
     limits: tuple[Limit, ...] = ()
+    figures: tuple[Figure, ...] = ()
     effective_from: datetime | None = None
     effective_to: datetime | None = None
 
@@ -168,7 +171,7 @@ def content_hash(content: Content) -> str:
     parts = [
         content.heading_zh, content.heading_en, content.title_zh, content.title_en, content.text_zh, content.text_en,
         sorted(content.hazards), content.tightens or "", [repr(limit) for limit in content.limits],
-        str(content.effective_from), str(content.effective_to),
+        str(content.effective_from), str(content.effective_to), *(repr(figure) for figure in content.figures),
     ]  # fmt: skip
     text = unicodedata.normalize("NFC", json.dumps(parts, ensure_ascii=False))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -186,6 +189,7 @@ def content_of(row: ClauseVersion) -> Content:
         hazards=tuple(row.hazards),
         tightens=row.tightens,
         limits=read_limits(row.limits),
+        figures=read_figures(row.figures),
         effective_from=row.effective_from,
         effective_to=row.effective_to,
     )

@@ -123,7 +123,9 @@ def carried_over(content: Content, known: Known | None, edition: str, said: Coll
         for field in _WORDS
         if not getattr(content, field) and field not in said and (known.edition == edition or field.startswith("title"))
     }
-    return replace(content, **words, **{field: getattr(old, field) for field in _CARRIED if field not in said})
+    figures = old.figures if known.edition == edition and "figures" not in said else content.figures
+    carried = {field: getattr(old, field) for field in _CARRIED if field not in said}
+    return replace(content, **words, **carried, figures=figures)
 
 
 def tightening(engine: Engine, code: str) -> dict[str, list[str]]:

@@ -264,6 +264,7 @@ def _columns(content: Content) -> dict[str, Any]:
         "hazards": list(content.hazards),
         "tightens": content.tightens,
         "limits": [msgspec.to_builtins(limit) for limit in content.limits],
+        "figures": [msgspec.to_builtins(figure) for figure in content.figures],
         "effective_from": content.effective_from,
         "effective_to": content.effective_to,
     }

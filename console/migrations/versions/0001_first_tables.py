@@ -155,6 +155,12 @@ def upgrade() -> None:
     sa.Column('created_at', stream.database.UtcDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('model', 'text_hash')
     )
+    op.create_table('clause_figure',
+    sa.Column('sha256', sa.String(64), nullable=False),
+    sa.Column('media_type', sa.String(), nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('sha256')
+    )
     op.create_table('closure_policy',
     sa.Column('mine', sa.String(63), nullable=False),
     sa.Column('name', sa.String(63), nullable=False),
@@ -371,6 +377,7 @@ def upgrade() -> None:
     sa.Column('hazards', sa.JSON(), nullable=False),
     sa.Column('tightens', sa.String(), nullable=True),
     sa.Column('limits', sa.JSON(), nullable=False),
+    sa.Column('figures', sa.JSON(), nullable=False),
     sa.Column('effective_from', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('effective_to', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('author', sa.String(), nullable=False),
@@ -523,6 +530,7 @@ def downgrade() -> None:
     op.drop_table('code_edition')
     op.drop_index(op.f('ix_closure_policy_state'), table_name='closure_policy')
     op.drop_table('closure_policy')
+    op.drop_table('clause_figure')
     op.drop_table('clause_embedding')
     op.drop_table('clause_change')
     op.drop_index(op.f('ix_clause_code'), table_name='clause')
