@@ -1,5 +1,6 @@
-"""A code written to a file, one clause a row, as ``clauses import`` reads it again."""
+"""A code written to a file, one clause a row, as ``clauses import`` reads it again; figures go with JSON alone."""
 
+import base64
 import csv
 import json
 from datetime import datetime
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 
 from rules.clause import Provision, listing
 from rules.errors import ClauseError
+from rules.figure import figure_bytes
 
 _COLUMNS = (
     "number", "heading_zh", "heading_en", "title_zh", "title_en", "text_zh", "text_en", "hazards", "limits", "tightens",
@@ -23,7 +25,8 @@ def export_code(engine: Engine, code: str, file: Path, at: datetime) -> int:
 
     Raises ClauseError for a code that is not there, another kind of file, or one that cannot be written.
     """
-    rows = [_row(p) for p in listing(engine, code, at)]
+    provisions = listing(engine, code, at)
+    rows = [_row(p) for p in provisions]
     if not rows:
         raise ClauseError(f"There is no clause of {code!r}: nothing was written.")
     suffix = file.suffix.lower()
@@ -31,12 +34,23 @@ def export_code(engine: Engine, code: str, file: Path, at: datetime) -> int:
         raise ClauseError(f"{file.name} is neither .csv nor .json: choose one of them.")
     try:
         if suffix == ".json":
+            rows = [row | _figures(engine, p) for row, p in zip(rows, provisions, strict=True)]
             file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         else:
             _write_csv(file, rows)
     except OSError as error:
         raise ClauseError(f"{file} cannot be written: {error.strerror}.") from error
     return len(rows)
+
+
+def _figures(engine: Engine, provision: Provision) -> dict[str, Any]:
+    """The clause's figures as data addresses: a file that is read again anywhere, with nothing lying beside it."""
+    told = [
+        {"caption": f.caption, "data": f"data:{f.media_type};base64,{base64.b64encode(held).decode()}"}
+        for f in provision.content.figures
+        if (held := figure_bytes(engine, f.sha256)) is not None
+    ]
+    return {"figures": told} if told else {}
 
 
 def _write_csv(file: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Figures that stand in a clause: small pictures checked at the door, kept by their digest, named by clause versions."""
+"""Figures that stand in a clause: small pictures checked at the door, kept by digest, named by clause versions."""
 
 import hashlib
 import io

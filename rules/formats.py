@@ -8,7 +8,7 @@ import re
 import unicodedata
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from rules.errors import ImportRefusedError
 from rules.markup import html_text, xml_content
 from rules.ocr import Progress, ignored
 from rules.pdf import pdf_text
+from rules.pictures import Pictures, attached
+from rules.word import docx_lines
 
 LARGEST = 200 * 1024**2
 """Bytes of a file that are read at most."""
@@ -27,6 +29,8 @@ MOST_ROWS, MOST_COLUMNS = 100_000, 64
 """Rows and columns of a table that are read at most; the largest code here has some 3,000 sections."""
 TEXT, TABLE = (".txt", ".md", ".docx", ".html", ".htm", ".pdf"), (".json", ".csv", ".xlsx", ".xml")
 _PACKED = (".docx", ".xlsx")
+_PICTURED = (".docx", ".pdf", ".html", ".htm", ".xml", ".md")
+_MD_PICTURE = re.compile(r"!\[([^\]\n]*)\]\(\s*<?([^)\s>]+)>?(?:\s[^)\n]*)?\)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 
@@ -48,7 +52,8 @@ class Content:
     """What a file holds: numbered lines of text, or rows of named values; and the encoding that it was in.
 
     ``style``: how rows are numbered, where the file's kind says it: ``cfr`` leaves gaps by intention.
-    ``doubtful``: pages of a scan that were read with little confidence, with it (0..100).
+    ``doubtful``: pages of a scan that were read with little confidence, with it (0..100). ``pictures``: what the marks
+    in the text stand for.
     """
 
     lines: tuple[tuple[int, str], ...] = ()
@@ -56,6 +61,7 @@ class Content:
     encoding: str = ""
     style: str = "rows"
     doubtful: tuple[tuple[int, float], ...] = ()
+    pictures: Pictures = field(default_factory=Pictures, compare=False)
 
 
 def read_content(path: Path, progress: Progress = ignored) -> Content:
@@ -77,23 +83,38 @@ def read_content(path: Path, progress: Progress = ignored) -> Content:
         raise ImportRefusedError(f"{path.name} has {size // 1024**2} MiB: more than {LARGEST // 1024**2} are not read.")
     if not data.strip():
         raise ImportRefusedError(f"{path.name} is empty.")
+    pictures = Pictures(path.parent, said=suffix in _PICTURED)
     if suffix in _PACKED:
         _refuse_bomb(path.name, data)
-        return Content(lines=_docx(path.name, data)) if suffix == ".docx" else Content(rows=_xlsx(path.name, data))
+        if suffix == ".xlsx":
+            return Content(rows=_xlsx(path.name, data))
+        return _with_pictures(docx_lines(path.name, data, pictures), pictures, f"{path.name} holds no text.")
     if suffix == ".pdf":
-        found = pdf_text(path.name, data, progress)
-        return Content(lines=mended(found.text), doubtful=found.doubtful)
+        found = pdf_text(path.name, data, pictures, progress)
+        return replace(_with_pictures(found.text, pictures), doubtful=found.doubtful)
     text, encoding = decoded(data, path.name)
+    return replace(_of_text(path.name, suffix, text, pictures), encoding=encoding)
+
+
+def _of_text(name: str, suffix: str, text: str, pictures: Pictures) -> Content:
+    """The content of a file that is text in its kind's way of writing."""
     if suffix in (".html", ".htm"):
-        return Content(lines=mended(html_text(path.name, text)), encoding=encoding)
+        return _with_pictures(html_text(name, text, pictures), pictures)
+    if suffix == ".md":
+        return _with_pictures(_MD_PICTURE.sub(lambda found: pictures.from_address(found[2], found[1]), text), pictures)
     if suffix == ".xml":
-        text, rows = xml_content(path.name, text)
-        return Content(lines=mended(text), rows=rows, encoding=encoding, style="cfr")
+        text, rows = xml_content(name, text, pictures)
+        return replace(_with_pictures(text, pictures), rows=rows, style="cfr")
     if suffix == ".json":
-        return Content(rows=_json(path.name, text), encoding=encoding)
-    if suffix == ".csv":
-        return Content(rows=_csv(text), encoding=encoding)
-    return Content(lines=mended(text), encoding=encoding)
+        return Content(rows=_json(name, text, pictures), pictures=pictures)
+    return Content(rows=_csv(text)) if suffix == ".csv" else Content(lines=mended(text))
+
+
+def _with_pictures(text: str, pictures: Pictures, empty: str = "") -> Content:
+    lines = attached(mended(text))
+    if empty and not lines:
+        raise ImportRefusedError(empty)
+    return Content(lines=lines, pictures=pictures)
 
 
 def decoded(data: bytes, name: str) -> tuple[str, str]:
@@ -140,26 +161,6 @@ def _refuse_bomb(name: str, data: bytes) -> None:
         raise ImportRefusedError(f"{name} unpacks to more than {LARGEST_RATIO} times its size: it is refused.")
 
 
-def _docx(name: str, data: bytes) -> tuple[tuple[int, str], ...]:
-    import docx
-    from docx.table import Table
-
-    try:
-        document = docx.Document(io.BytesIO(data))
-        blocks: list[str] = []
-        for block in document.iter_inner_content():
-            if isinstance(block, Table):
-                blocks += [" | ".join(dict.fromkeys(cell.text.strip() for cell in row.cells)) for row in block.rows]
-            else:
-                blocks.append(block.text)
-    except Exception as error:
-        raise ImportRefusedError(f"{name} cannot be read as a Word document: {error}.") from error
-    lines = mended("\n".join(blocks))
-    if not lines:
-        raise ImportRefusedError(f"{name} holds no text.")
-    return lines
-
-
 def _xlsx(name: str, data: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
     import openpyxl
 
@@ -198,7 +199,7 @@ def _named(rows: Iterator[list[Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, values
 
 
-def _json(name: str, text: str) -> tuple[tuple[int, dict[str, Any]], ...]:
+def _json(name: str, text: str, pictures: Pictures) -> tuple[tuple[int, dict[str, Any]], ...]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -208,4 +209,16 @@ def _json(name: str, text: str) -> tuple[tuple[int, dict[str, Any]], ...]:
         data = inner if inner is not None else [{"number": k, "text": v} for k, v in data.items()]
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise ImportRefusedError(f"{name} is JSON of another kind: write a list of objects with a number and a text.")
-    return tuple(enumerate(data, start=1))
+    pictures.said = any("figures" in row for row in data)
+    return tuple(enumerate((_marked(row, pictures) for row in data), start=1))
+
+
+def _marked(row: dict[str, Any], pictures: Pictures) -> dict[str, Any]:
+    """A row of ``clauses export``: its pictures, written as data addresses, leave their marks in the number's text."""
+    figures = row.get("figures")
+    if not isinstance(figures, list):
+        return row
+    held = [f for f in figures if isinstance(f, dict)]
+    marks = "".join(pictures.from_address(str(f.get("data", "")), str(f.get("caption", ""))) for f in held)
+    column = next((c for c in ("text_zh", "text_en", "text") if row.get(c)), "text")
+    return {k: v for k, v in row.items() if k != "figures"} | {column: f"{row.get(column) or ''}{marks}"}

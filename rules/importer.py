@@ -6,8 +6,8 @@ and nothing of it is written. What a file does not name stays as it was: a code 
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from rules.clause import CodeEdition, Content, clause_id, editions
 from rules.codebook import read_codebook
 from rules.comparison import Change, Comparison, compare, known_clauses, tightening
 from rules.errors import ImportRefusedError
+from rules.figure import put_figures
 from rules.formats import read_content
 from rules.numbering import gaps
 from rules.ocr import Progress, ignored
@@ -42,7 +43,8 @@ class ImportReport:
     """What an import found and did; ``written`` says whether anything was, ``strange`` lists (line, text).
 
     ``changes``: the diff by article against what was known; ``carried``: numbers whose tags and limits were carried
-    over; ``orphaned``: (what is bound, number) of bindings whose clause is repealed.
+    over; ``orphaned``: (what is bound, number) of bindings whose clause is repealed. ``figures``: pictures of the file
+    that its clauses show; what was not kept is named in the warnings.
     """
 
     file: str
@@ -54,6 +56,7 @@ class ImportReport:
     added: int
     replaced: int
     unchanged: int
+    figures: int
     repealed: tuple[str, ...]
     changes: tuple[Change, ...]
     carried: tuple[str, ...]
@@ -114,6 +117,7 @@ def import_code(
         added=added,
         replaced=kinds["changed"],
         unchanged=compared.unchanged,
+        figures=len(found.pictures),
         repealed=compared.repealed,
         changes=compared.changes,
         carried=compared.carried,
@@ -126,7 +130,7 @@ def import_code(
     )
     if not dry_run:
         start = effective_from or (head.effective_from if compared.new_edition else None)
-        _write(engine, head, compared, author, start)
+        _write(engine, head, compared, found.pictures, author, start)
     return report
 
 
@@ -139,6 +143,7 @@ class _Found:
     warnings: Sequence[str] = ()
     repeated: Sequence[str] = ()
     said: Collection[str] = ()
+    pictures: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
 
 
 def _read(
@@ -159,6 +164,7 @@ def _read(
     clause_id(code, "1")
     content = read_content(path, progress)
     found = outline(content.lines) if content.lines else from_rows(path.name, content)
+    left_out = content.pictures.take(found)
     if not found.articles:
         raise ImportRefusedError(
             f"{path.name} has no numbered clause (第N条, 5.2.1, § 75.1722 or a column of numbers): is it a code?"
@@ -174,6 +180,7 @@ def _read(
         warnings.append(
             f"Read from a scan with little confidence, to be compared by a person: pages {', '.join(pages)}."
         )
+    warnings += left_out
     if missing:
         warnings.append(f"{_several(missing)} missing between the numbers at hand.")
     clauses = {a.number: _content(a, effective_from) for a in found.articles}
@@ -181,7 +188,11 @@ def _read(
     if twice:
         warnings.append(f"{_several(twice)} more than once, with the same text.")
     head = _head(engine, code, edition, effective_from, mine)
-    return head, clauses, _Found(content.encoding, found.style, missing, found.stray, warnings, twice, found.said)
+    return (
+        head,
+        clauses,
+        _Found(content.encoding, found.style, missing, found.stray, warnings, twice, found.said, content.pictures.kept),
+    )
 
 
 def _content(article: Article, effective_from: datetime | None) -> Content:
@@ -220,9 +231,17 @@ def _head(engine: Engine, code: str, edition: str, effective_from: datetime | No
     )  # fmt: skip
 
 
-def _write(engine: Engine, head: CodeEdition, found: Comparison, author: str, start: datetime | None) -> None:
+def _write(
+    engine: Engine,
+    head: CodeEdition,
+    found: Comparison,
+    pictures: Mapping[str, tuple[str, bytes]],
+    author: str,
+    start: datetime | None,
+) -> None:
     with writing(engine) as session:
         put_edition(session, CodeEdition(**head.model_dump()))
+        put_figures(session, pictures)
         drop_drafts(session, head.code, head.edition, {*found.contents, *found.repealed})
         put_drafts(session, head.code, head.edition, found.contents, author)
         put_repeals(session, head.code, head.edition, found.repealed, author, start)

@@ -7,6 +7,8 @@ from typing import Any
 from lxml import etree, html
 
 from rules.errors import ImportRefusedError
+from rules.formula import linear, local_name
+from rules.pictures import Pictures
 
 Rows = tuple[tuple[int, dict[str, Any]], ...]
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
@@ -37,21 +39,28 @@ _INLINE = frozenset(
 }
 """Elements of HTML within a line; every other one begins a line of its own."""
 _UNREAD = frozenset({"script", "style", "noscript", "template", "nav", "head", "iframe", "svg", "object", "select"})
+_DRAWN = frozenset({"img", "image", "graphic", "object", "embed", "svg", "gph"})
+_HIDDEN = _UNREAD - _DRAWN
+_ADDRESSES = ("src", "data", "href", "{http://www.w3.org/1999/xlink}href", "xlink:href")
 _LEVELS = {"PART": "part", "SUBCHAP": "chapter", "SUBPART": "subpart", "SUBJGRP": "subject"}
 _NOTES = frozenset({"CITA", "SECAUTH", "AUTH", "SOURCE", "HEAD"})
 """What the eCFR prints in small type below a section: where it was published, by what authority."""
 
 
-def html_text(name: str, text: str) -> str:
-    """The lines of an HTML page: a paragraph or a row of a table a line; scripts, styles and navigation left out."""
+def html_text(name: str, text: str, pictures: Pictures) -> str:
+    """The lines of an HTML page: a paragraph or a row of a table a line; scripts, styles and navigation left out.
+
+    Formulas stand in the lines, and the marks of ``pictures``.
+    """
     try:
         root = html.document_fromstring(_DECLARATION.sub("", text), parser=html.HTMLParser(huge_tree=False))
     except (etree.LxmlError, ValueError) as error:
         raise ImportRefusedError(f"{name} cannot be read as HTML: {error}.") from error
+    _put_in_line(root, pictures)
     return "\n".join(_lines(root))
 
 
-def xml_content(name: str, text: str) -> tuple[str, Rows]:
+def xml_content(name: str, text: str, pictures: Pictures) -> tuple[str, Rows]:
     """The text of an XML file by lines, and no rows; or, of the eCFR's XML, its sections as rows and no text.
 
     Raises ImportRefusedError for XML that is damaged or declares entities: they could grow without bound, or name
@@ -65,10 +74,38 @@ def xml_content(name: str, text: str) -> tuple[str, Rows]:
     declared = root.getroottree().docinfo.internalDTD
     if declared is not None and any(True for _ in declared.iterentities()):
         raise ImportRefusedError(f"{name} declares entities of its own: they are not resolved. Save it without them.")
+    _put_in_line(root, pictures)
     sections = [node for node in root.iter() if isinstance(node.tag, str) and _is_section(node)]
     if sections:
         return "", tuple((node.sourceline or 0, _section(node)) for node in sections)
     return "\n".join(_xml_lines(root)), ()
+
+
+def _put_in_line(root: Any, pictures: Pictures) -> None:
+    """Put, in the place of each formula and each picture, its words or its mark."""
+    for node in [n for n in root.iter() if (name := local_name(n).lower()) in _DRAWN or name == "math"]:
+        above = {local_name(a).lower() for a in node.iterancestors()}
+        if not above & (_DRAWN | _HIDDEN | {"math"}) and node.getparent() is not None:
+            _replace(node, linear(node) if local_name(node).lower() == "math" else _picture(node, pictures))
+
+
+def _picture(node: Any, pictures: Pictures) -> str:
+    if local_name(node).lower() == "svg":
+        return pictures.refuse("within the page", "an SVG drawing can hold programs: save it as PNG")
+    address = next((value for key in _ADDRESSES if (value := node.get(key))), "")
+    if not address:
+        return pictures.refuse(_clean("".join(node.itertext())) or "without a name", "it does not lie beside the file")
+    return pictures.from_address(address, node.get("alt") or node.get("title") or "")
+
+
+def _replace(node: Any, text: str) -> None:
+    text += node.tail or ""
+    before, parent = node.getprevious(), node.getparent()
+    if before is not None:
+        before.tail = (before.tail or "") + text
+    else:
+        parent.text = (parent.text or "") + text
+    parent.remove(node)
 
 
 def _lines(root: Any) -> Iterator[str]:
@@ -143,12 +180,12 @@ def _section(node: Any) -> dict[str, Any]:
 
 def _paragraphs(node: Any) -> Iterator[str]:
     for child in node:
-        if not isinstance(child.tag, str) or child.tag in {*_NOTES, "SECTNO", "SUBJECT"}:
-            continue
-        if child.tag in ("P", "FP"):
+        if isinstance(child.tag, str) and child.tag in ("P", "FP"):
             yield _clean("".join(child.itertext()))
-        else:
+        elif isinstance(child.tag, str) and child.tag not in {*_NOTES, "SECTNO", "SUBJECT"}:
             yield from _lines(child)
+        if behind := _clean(child.tail or ""):
+            yield behind
 
 
 def _inner(node: Any, tag: str) -> str:

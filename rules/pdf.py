@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rules.errors import ImportRefusedError
 from rules.numbering import ARTICLE, CFR, HEADING
 from rules.ocr import DOUBTFUL, Progress, ignored, scanned
+from rules.pdf_figures import PageReader, is_mark, marked
+from rules.pictures import Pictures
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
@@ -32,22 +34,24 @@ class PdfText(NamedTuple):
     doubtful: tuple[tuple[int, float], ...] = ()
 
 
-def pdf_text(name: str, data: bytes, progress: Progress = ignored) -> PdfText:
-    """The text of a PDF, page by page; of one that is only scanned as Tesseract reads it.
+def pdf_text(name: str, data: bytes, pictures: Pictures, progress: Progress = ignored) -> PdfText:
+    """The text of a PDF, page by page, with the marks of ``pictures``; of one only scanned as Tesseract reads it.
 
     Raises ImportRefusedError for one that is damaged, protected, too long, or scanned where Tesseract is missing.
     """
     reader = _opened(name, data)
     count = len(reader.pages)
+    drawn = PageReader()
     try:
         pages = []
         for number, page in enumerate(reader.pages, start=1):
-            pages.append(_plain(page.extract_text()))
+            pages.append(_plain(drawn.text(page, number)))
             progress(number, count)
     except Exception as error:
         raise ImportRefusedError(f"{name} cannot be read as a PDF: {error}.") from error
     doubtful: tuple[tuple[int, float], ...] = ()
-    if sum(len("".join(page)) for page in pages) < LEAST_CHARACTERS * len(pages):
+    if sum(len(li) for page in pages for li in page if marked(li, {}) is None) < LEAST_CHARACTERS * len(pages):
+        pictures.said = False
         read = list(scanned(name, reader, progress))
         pages = [_plain(page.text) for page in read]
         doubtful = tuple((n, p.confidence) for n, p in enumerate(read, start=1) if p.confidence < DOUBTFUL)
@@ -55,6 +59,9 @@ def pdf_text(name: str, data: bytes, progress: Progress = ignored) -> PdfText:
             raise ImportRefusedError(
                 f"{name} has {count} scanned pages on which nothing can be read: scan it with 300 dots an inch, upright."
             )
+    elif drawn.drawn:
+        marks = drawn.marks(reader.pages, pictures)
+        pages = [[told for li in page if (told := _or(marked(li, marks), li))] for page in pages]
     return PdfText("\n".join(joined([li for page in _without_running_heads(pages) for li in page])), doubtful)
 
 
@@ -65,6 +72,9 @@ def joined(lines: Sequence[str]) -> list[str]:
     result: list[str] = []
     goes_on = False
     for line in lines:
+        if is_mark(line) and result:
+            result[-1] += line
+            continue
         if goes_on and not _begins(line):
             space = "" if _HAN.match(line[0]) and _HAN.match(result[-1][-1]) else " "
             result[-1] += space + line
@@ -93,13 +103,19 @@ def _opened(name: str, data: bytes) -> "PdfReader":
     return reader
 
 
+def _or(mark: str | None, line: str) -> str:
+    return line if mark is None else mark
+
+
 def _plain(page: str) -> list[str]:
-    return [line for raw in page.splitlines() if (line := re.sub(r"[ \t\u3000]+", " ", raw).strip())]
+    # Codes of two bytes, of which one is empty, reach us as a character behind a NUL from some writers of PDFs.
+    return [line for raw in page.replace("\0", "").splitlines() if (line := re.sub(r"[ \t\u3000]+", " ", raw).strip())]
 
 
 def _without_running_heads(pages: Sequence[list[str]]) -> list[list[str]]:
     """Pages without page numbers, and without first and last lines that stand on at least every third of them."""
-    edges = Counter(line for page in pages for line in {*page[:1], *page[-1:], *page[-2:-1]})
+    texts = [[li for li in page if not is_mark(li)] for page in pages]
+    edges = Counter(line for page in texts for line in {*page[:1], *page[-1:], *page[-2:-1]})
     running = {line for line, count in edges.items() if count >= 3 and count * 3 >= len(pages)}
     return [[li for li in page if li not in running and not _PAGE_NUMBER.match(li)] for page in pages]
 

@@ -112,7 +112,9 @@ def cut(text: str, chance: random.Random) -> str:
 def _articles(file: Path) -> Iterable[Article]:
     content = read_content(file)
     if content.lines:
-        return outline(content.lines).articles
+        found = outline(content.lines)
+        content.pictures.take(found)
+        return found.articles
     return [
         Article(str(line), line, title=str(row.get("title", "")), parts=[str(row.get("text", ""))])
         for line, row in content.rows
