@@ -37,6 +37,7 @@ from disposal.escalation import calls_of
 from disposal.roster import roster
 from disposal.shelving import is_shelved
 from disposal.words import figures_in
+from rules.clause import figures_of
 from stream.database import reading
 from stream.messages import utc_now
 from stream.readings import latest
@@ -71,13 +72,15 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
         document = current_document(session, alert)
         state = document.state if document else None
         role = request.state.visitor.role
+        content = document.read_content() if document else None
         return render(
             request,
             "alert.html",
             status,
             alert=alert,
             document=document,
-            content=document.read_content() if document else None,
+            content=content,
+            cited_figures=figures_of(session, [c.version_id for c in content.citations]) if content else {},
             matches=document.read_matches() if document else (),
             checks=document.read_checks() if document else (),
             verdict=document.read_verdict() if document else None,

@@ -50,6 +50,13 @@ BOOK_PHRASES: dict[str, tuple[str, str]] = {
         "{count} clauses: {added} new, {replaced} changed, {unchanged} unchanged, {repealed} repealed.",
     ),
     "import.encoding": ("编码", "Encoding"),
+    "import.figures": ("保留插图：{count}幅。", "Figures kept: {count}."),
+    "clause.figure": ("插图{number}", "Figure {number}"),
+    "clause.figures": ("插图", "Figures"),
+    "clause.figures-stay": (
+        "插图随条款保留，新草稿照旧显示。",
+        "The figures stay with the clause: the new draft shows them, too.",
+    ),
     "import.carried": ("沿用风险标注和限值：", "Bindings and limits carried over:"),
     "import.strange": ("第{line}行不属于任何条款：", "Line {line} belongs to no clause:"),
     "import.take": ("采用为草稿", "Take it as drafts"),

@@ -11,16 +11,18 @@ from console.auth import allowed, anybody_logged_in, text_field
 from console.difference import Difference, difference
 from console.errors import MissingError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
+from console.pictures import HEADERS
 from console.services import Services, services
 from rules.clause import Provision, editions, history, listing
 from rules.errors import ClauseError, EmbeddingError
+from rules.figure import figure_bytes
 from rules.revision import edit, publish, review
 from stream.messages import utc_now
 
 if TYPE_CHECKING:
     from rules.matcher import Match
 
-_COMPARED = ("title_zh", "title_en", "text_zh", "text_en", "hazards", "tightens", "limits")
+_COMPARED = ("title_zh", "title_en", "text_zh", "text_en", "hazards", "tightens", "limits", "figures")
 _EDITORS = allowed("officer", "administrator")
 
 router = APIRouter()
@@ -46,6 +48,17 @@ def clauses_page(request: Request) -> Response:
 def clause_page(request: Request, identity: str) -> Response:
     """One clause with all its versions."""
     return _page(request, identity)
+
+
+@router.get("/clauses/{identity}/figures/{digest}", dependencies=[anybody_logged_in()], include_in_schema=False)
+def clause_figure(request: Request, identity: str, digest: str) -> Response:
+    """A figure of a clause that this mine may see, as what it is and nothing else."""
+    ours = services(request)
+    named = {f.sha256: f for version in visible_versions(ours, identity) for f in version.content.figures}
+    content = figure_bytes(ours.engine, digest) if digest in named else None
+    if content is None:
+        raise MissingError
+    return Response(content, media_type=named[digest].media_type, headers=HEADERS)
 
 
 @router.post("/clauses/{identity}/review", dependencies=[_EDITORS], include_in_schema=False)
@@ -110,6 +123,8 @@ def _told(version: Provision, field: str) -> str:
     value = getattr(version.content, field)
     if field == "limits":
         return "\n".join(limit.text("en") for limit in value)
+    if field == "figures":
+        return "\n".join(figure.caption or figure.sha256[:8] for figure in value)
     return ", ".join(value) if isinstance(value, tuple) else value or ""
 
 

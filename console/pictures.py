@@ -21,7 +21,7 @@ _ENDINGS = {media: ending for ending, media in _TYPES.items()}
 _NAME = re.compile(r"([0-9a-f]{64})\.(jpg|png|webm|mp4)")
 WIDTHS = (480, 960)
 """Widths in pixels to which a picture is scaled down where it need not be seen in full."""
-_HEADERS = {
+HEADERS = {
     # Evidence never changes under its address; only this browser may keep it.
     "Cache-Control": "private, max-age=31536000, immutable",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -54,8 +54,8 @@ def evidence(request: Request, name: str) -> Response:
         wanted = request.query_params.get("width", "")
         if wanted.isdigit() and int(wanted) in WIDTHS:
             small = _scaled_evidence(ours.evidence, ours.mine, digest, media, int(wanted))
-            return Response(small, media_type="image/jpeg", headers=_HEADERS)
-        return Response(ours.evidence.get(ours.mine, digest, media), media_type=media, headers=_HEADERS)
+            return Response(small, media_type="image/jpeg", headers=HEADERS)
+        return Response(ours.evidence.get(ours.mine, digest, media), media_type=media, headers=HEADERS)
     except EvidenceError as error:
         raise MissingError from error
 
@@ -63,7 +63,7 @@ def evidence(request: Request, name: str) -> Response:
 def _clip(path: Path, media: str) -> Response:
     if not path.is_file():
         raise MissingError
-    return FileResponse(path, media_type=media, headers=_HEADERS, content_disposition_type="inline")
+    return FileResponse(path, media_type=media, headers=HEADERS, content_disposition_type="inline")
 
 
 @lru_cache(maxsize=256)

@@ -248,6 +248,14 @@ def versions(engine: Engine, identities: Sequence[str]) -> list[Provision]:
     return found
 
 
+def figures_of(session: Session, identities: Sequence[str]) -> dict[str, tuple[Figure, ...]]:
+    """The figures of those versions, by the version's id; versions without any are left out."""
+    rows = session.exec(
+        select(ClauseVersion.id, ClauseVersion.figures).where(col(ClauseVersion.id).in_(identities[:_CHUNK]))
+    ).all()
+    return {identity: read_figures(held) for identity, held in rows if held}
+
+
 def limits_in_force(provisions: list[Provision]) -> tuple[CarriedLimit, ...]:
     """The limits that these provisions carry."""
     return tuple(

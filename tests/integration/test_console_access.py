@@ -64,6 +64,7 @@ def filled(route: APIRoute) -> str:
         "name": "x.jpg",
         "risk_id": "0" * 32,
         "camera": "no-such",
+        "digest": "0" * 64,
     }
     return route.path.format(**parts)
 

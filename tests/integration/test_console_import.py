@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docx
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from console.web_settings import WebSettings
 from rules.clause import history, in_force, listing
@@ -89,3 +91,41 @@ def test_uploads_that_nobody_takes_do_not_pile_up(mine: Mine) -> None:
         assert len(list(folder.iterdir())) == 4
         log_in(officer, "officer")
     assert not folder.exists()
+
+
+def test_a_figure_is_kept_with_its_clause_shown_with_it_and_with_what_cites_it(mine: Mine) -> None:
+    drawing = io.BytesIO()
+    Image.new("RGB", (120, 80), (40, 90, 160)).save(drawing, "PNG")
+    code, file = docx.Document(), io.BytesIO()
+    code.add_paragraph("第十二条 严禁人员乘坐输送带。").add_run().add_picture(io.BytesIO(drawing.getvalue()))
+    code.inline_shapes[0]._inline.docPr.set("descr", '<b>"belt"</b> section')
+    code.save(file)
+    officer, second = person(mine, "officer", SETTINGS), person(mine, "administrator", SETTINGS)
+    looked_at = sent(officer, "belt.docx", file.getvalue(), edition="1").text
+    assert "Figures kept: 1." in looked_at
+    assert "belt" in looked_at.partition("<ins>")[2]
+    token = looked_at.partition('name="token" value="')[2].partition('"')[0]
+    assert send(officer, "/codes/take", {"token": token}).status_code == 303
+    assert send(officer, "/codes/belt-code/1/review").status_code == 303
+    assert send(second, "/codes/belt-code/1/publish").status_code == 303
+    figure = history(mine.engine, "belt-code:12", utc_now())[-1].content.figures[0]
+    address = f"/clauses/belt-code%3A12/figures/{figure.sha256}"
+    dispatcher = person(mine, "dispatcher", SETTINGS)
+    page = dispatcher.get("/clauses/belt-code:12").text
+    assert f'src="{address}" width="120" height="80"' in page
+    assert "Figure 1 · &lt;b&gt;" in page
+    answer = dispatcher.get(address)
+    assert (answer.content, answer.headers["content-type"]) == (drawing.getvalue(), "image/png")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for elsewhere in (address.replace("12/", "13/"), address.replace("belt-code", "none"), f"{address[:-1]}x"):
+        assert dispatcher.get(elsewhere).status_code == 404
+    dispatcher.cookies.clear()
+    assert dispatcher.get(address, follow_redirects=False).status_code == 303
+    alert = mine.raise_risk("person-on-belt")
+    mine.draft(alert)
+    assert f'src="{address}"' in officer.get(f"/alerts/{alert}").text
+    assert f'src="{address}"' in officer.get("/clauses/belt-code:12/edit").text
+    changed = {"title_zh": "x", "title_en": "", "text_zh": "严禁乘坐。", "text_en": ""}
+    assert send(officer, "/clauses/belt-code:12/edit", changed).status_code == 303
+    assert history(mine.engine, "belt-code:12", utc_now())[-1].content.figures == (figure,)
