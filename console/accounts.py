@@ -1,7 +1,9 @@
 """People who use the console: their accounts, roles and passwords."""
 
+import json
 import re
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -11,7 +13,8 @@ from sqlalchemy import Column, Engine, UniqueConstraint
 from sqlmodel import Field, Session, SQLModel, select
 
 from console.errors import WrongInputError
-from stream.database import UtcDateTime, writing
+from disposal.audit import append
+from stream.database import UtcDateTime, reading, writing
 from stream.errors import ConfigurationError
 from stream.messages import utc_now
 
@@ -31,7 +34,10 @@ _NOBODY = _hasher.hash(secrets.token_hex(16))
 
 
 class Account(SQLModel, table=True):
-    """One person at one mine. ``must_change``: the password is a one-time one and opens only its own replacement."""
+    """One person at one mine. ``must_change``: the password is a one-time one and opens only its own replacement.
+
+    ``sources``: a JSON list of the cameras and sensors that the account is limited to; None for the whole mine.
+    """
 
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("mine", "name"),)
@@ -43,6 +49,7 @@ class Account(SQLModel, table=True):
     password_hash: str
     must_change: bool = False
     active: bool = True
+    sources: str | None = None
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     changed_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
@@ -69,6 +76,36 @@ def add_user(engine: Engine, mine: str, name: str, role: str, password: str | No
             raise ConfigurationError(f"The mine {mine!r} has a user {name!r} already: choose another name.")
         session.add(_account(mine, name, role, chosen, must_change=password is None))
     return chosen
+
+
+def scope_of(account: Account) -> frozenset[str] | None:
+    """The sources whose alerts the account may see, what it reports itself among them; None for the whole mine."""
+    if account.sources is None or account.role == "administrator":
+        return None
+    return frozenset(json.loads(account.sources)) | {f"person:{account.name}"}
+
+
+def accounts_of(engine: Engine, mine: str) -> list[Account]:
+    """All accounts of the mine, by name."""
+    with reading(engine) as session:
+        return list(session.exec(select(Account).where(Account.mine == mine).order_by(Account.name)).all())
+
+
+def limit_account(engine: Engine, mine: str, identity: str, sources: Collection[str] | None, actor: str) -> bool:
+    """Limit an account to the alerts of these sources, or to none (None); False where it cannot be limited.
+
+    That is an administrator's, and one that the mine does not have. It holds from the account's next request on.
+    """
+    wanted = None if sources is None else sorted(sources)
+    with writing(engine) as session:
+        account = session.get(Account, identity)
+        if account is None or account.mine != mine or account.role == "administrator":
+            return False
+        before = {"sources": json.loads(account.sources) if account.sources is not None else None}
+        account.sources = None if wanted is None else json.dumps(wanted)
+        session.add(account)
+        append(session, mine, actor, "limit-account", f"account/{identity}", before, {"sources": wanted})
+    return True
 
 
 def ensure_first_admin(engine: Engine, mine: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from console.accounts import ROLES, Role
 from console.api_tokens import find_machine
-from console.auth import Gate, find_by_cookie
+from console.auth import Gate, find_by_cookie, within_scope
 from console.errors import ForbiddenError, NotLoggedInError, PasswordDueError, TokenRefusedError
 from console.services import services
 from console.sessions import Visitor
@@ -46,6 +46,7 @@ class ApiGate(Gate):
         if not by_token and request.method not in {"GET", "HEAD"}:
             # A cookie goes along with whatever another site makes a browser send; a token does not.
             raise TokenRefusedError
+        await run_in_threadpool(within_scope, request, visitor)
         return visitor
 
 

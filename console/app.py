@@ -18,6 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from console import (
+    accounts_page,
     alert,
     api,
     api_document,
@@ -103,6 +104,7 @@ _PAGES = (
     api,
     api_document,
     tokens_page,
+    accounts_page,
     zones_page,
     shift_test_page,
 )

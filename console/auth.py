@@ -22,6 +22,7 @@ from console.errors import (
     WrongInputError,
     WrongTokenError,
 )
+from console.scope import admit
 from console.services import services
 from console.sessions import Visitor, find_visitor
 from console.web_settings import WebSettings
@@ -47,7 +48,7 @@ class Gate:
     async def __call__(self, request: Request) -> Visitor | None:
         """The visitor; None only where everybody may come in.
 
-        Raises NotLoggedInError, PasswordDueError, ForbiddenError and ForgedFormError.
+        Raises NotLoggedInError, PasswordDueError, ForbiddenError, OutOfScopeError, MissingError and ForgedFormError.
         """
         visitor = await run_in_threadpool(find_by_cookie, request)
         request.state.visitor = visitor
@@ -58,6 +59,7 @@ class Gate:
                 raise PasswordDueError
             if visitor.role not in self.roles:
                 raise ForbiddenError(role=visitor.role)
+            await run_in_threadpool(within_scope, request, visitor)
         if request.method not in _SAFE:
             await _check_form(request, visitor)
         return visitor
@@ -75,6 +77,14 @@ class MachineGate(Gate):
             request.state.visitor = None
             return None
         return await super().__call__(request)
+
+
+def within_scope(request: Request, visitor: Visitor) -> None:
+    """Refuse an account that is limited to some sources what tells of others. Raises what ``scope.admit`` raises."""
+    if visitor.sources is not None:
+        ours, route = services(request), request.scope["route"]
+        sends = request.method not in _SAFE
+        admit(ours.engine, ours.mine, visitor.sources, route.path, request.path_params, sends=sends)
 
 
 def allowed(*roles: Role, password_due: bool = False) -> Declared:

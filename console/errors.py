@@ -61,6 +61,13 @@ class ForbiddenError(RefusedError):
     key = "error.forbidden"
 
 
+class OutOfScopeError(RefusedError):
+    """The page tells of the whole mine, and this account is limited to some of its cameras and sensors."""
+
+    status = 403
+    key = "error.scope"
+
+
 class ForgedFormError(RefusedError):
     """A form that did not come from a page of this session."""
 

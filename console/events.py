@@ -41,7 +41,7 @@ class Announcer:
         self._engine = engine
         self._mine = mine
         self._live_queue = queue
-        self._subscribers: set[asyncio.Queue[News | None]] = set()
+        self._subscribers: dict[asyncio.Queue[News | None], View] = {}
         self._last = 0
         self._heard = utc_now()
         self._silent: list[str] = []
@@ -58,7 +58,8 @@ class Announcer:
                 if loop.time() - looked_at_stages >= PULSE:
                     self._silent = await run_in_threadpool(silent_stages, self._engine, self._mine)
                     looked_at_stages = loop.time()
-                news = await run_in_threadpool(self._live_queue.look, changes)
+                scopes = {view.sources for view in self._subscribers.values() if view.sources is not None}
+                news = await run_in_threadpool(self._live_queue.look, changes, scopes)
                 self._heard = utc_now()
                 if news is not None:
                     self._last = max(self._last, news.last)
@@ -77,14 +78,15 @@ class Announcer:
     async def stream(self, after: int, view: View, opened: Callable[[], bool]) -> AsyncIterator[str]:
         """Server-sent events for one browser: every change behind ``after``, and a pulse at least every 2 s.
 
-        What it missed is told as changes, with the advice to load the page anew; what comes from then on is told with
-        what it means for the ``view``, which is asked and drawn once for all browsers that look the same way.
+        What it missed is told as changes, with the advice to load the page anew (that alone where the view is limited
+        to some sources); what comes from then on is told with what it means for the ``view``, which is asked and drawn
+        once for all browsers that look the same way.
 
         The pulse stops while the database does not answer: a page must not look alive when it is not. The stream
         ends when ``opened`` says that the session is over.
         """
         queue: asyncio.Queue[News | None] = asyncio.Queue(_QUEUE)
-        self._subscribers.add(queue)
+        self._subscribers[queue] = view
         checked = asyncio.get_running_loop().time()
         try:
             yield "retry: 1000\n\n" + self._pulse(after)
@@ -92,7 +94,7 @@ class Announcer:
             if backlog:
                 told = backlog if len(backlog) <= _REPLAY else []
                 after = told[-1].sequence if told else await self._patiently(self.newest)
-                missed = "".join(change_event(change, self._heard) for change in told)
+                missed = "".join(change_event(c, self._heard) for c in told) if view.sources is None else ""
                 yield f"{missed}event: reload\nid: {after}\ndata: {{}}\n\n"
             while not self._closed:
                 now = asyncio.get_running_loop().time()
@@ -114,7 +116,7 @@ class Announcer:
                     after = max(after, news.last)
                     yield told_text
         finally:
-            self._subscribers.discard(queue)
+            self._subscribers.pop(queue, None)
 
     def read_after(self, sequence: int, limit: int) -> list[Change]:
         """The changes behind ``sequence``, oldest first. No page shows who signs in, so that it reloads none."""
@@ -153,7 +155,7 @@ class Announcer:
                 queue.put_nowait(news)
             except asyncio.QueueFull:
                 # Too slow to follow: it connects again and is told from where it was.
-                self._subscribers.discard(queue)
+                self._subscribers.pop(queue, None)
                 _end(queue)
 
     def _pulse(self, after: int) -> str:

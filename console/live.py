@@ -8,7 +8,7 @@ from console.live_queue import View
 from console.pages import language
 from console.queue import wanted_of
 from console.services import services
-from console.sessions import still_open
+from console.sessions import Visitor, still_open
 
 router = APIRouter()
 
@@ -20,11 +20,11 @@ async def events(request: Request) -> StreamingResponse:
     The queue's page names what it lists, as in its own address, and is told its lines.
     """
     ours = services(request)
-    token_hash = request.state.visitor.token_hash
+    visitor: Visitor = request.state.visitor
     told = _number(request.headers.get("last-event-id")) or _number(request.query_params.get("after")) or 0
     wanted = wanted_of(request) if "tab" in request.query_params else None
-    view = View(language(request), wanted)
-    stream = ours.announcer.stream(told, view, lambda: still_open(ours.engine, token_hash))
+    view = View(language(request), wanted, visitor.sources)
+    stream = ours.announcer.stream(told, view, lambda: still_open(ours.engine, visitor))
     return StreamingResponse(
         stream,
         media_type="text/event-stream",

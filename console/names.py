@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Set
 
 from sqlalchemy import Engine
 
@@ -33,6 +34,27 @@ class SiteNames:
                     self._site = Site(mine=self._mine)
                 self._read_at = time.monotonic()
             return self._site
+
+    def only(self, sources: Set[str]) -> "SiteNames":
+        """The same site with these cameras and sensors alone."""
+        return _SomeNames(self, sources)
+
+
+class _SomeNames(SiteNames):
+    def __init__(self, whole: SiteNames, sources: Set[str]) -> None:
+        self._whole = whole
+        self._sources = sources
+
+    def site(self) -> Site:
+        """The whole site without the others' cameras, their zones and sensors."""
+        site, mine = self._whole.site(), self._sources
+        return site.model_copy(
+            update={
+                "cameras": tuple(camera for camera in site.cameras if camera.id in mine),
+                "sensors": tuple(sensor for sensor in site.sensors if sensor.id in mine),
+                "zones": tuple(zone for zone in site.zones if zone.camera in mine),
+            }
+        )
 
 
 class Names:

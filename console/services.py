@@ -1,6 +1,6 @@
 """What every page of the console works with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,8 @@ from console.clause_search import ClauseSearch
 from console.events import Announcer
 from console.names import SiteNames
 from console.painter import Painter
+from console.scope import narrowed
+from console.sessions import Visitor
 from console.web_settings import WebSettings
 from stream.evidence import EvidenceStore
 from stream.live import LivePictures
@@ -52,7 +54,10 @@ def screen_zone(settings: WebSettings) -> tzinfo:
 
 
 def services(request: Request) -> Services:
-    """The services of the application that handles ``request``."""
+    """The services of the application that handles ``request``, narrowed to what its visitor may see."""
     found = request.app.state.services
     assert isinstance(found, Services)
-    return found
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    if visitor is None or visitor.sources is None:
+        return found
+    return replace(found, engine=narrowed(found.engine, visitor.sources), names=found.names.only(visitor.sources))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Column, Engine, func
 from sqlmodel import Field, Session, SQLModel, col, delete, select
 
-from console.accounts import Account, find_by_password, replacement_hash
+from console.accounts import Account, find_by_password, replacement_hash, scope_of
 from console.errors import LoginRefusedError, NotLoggedInError, TooManyLoginsError
 from console.web_settings import WebSettings
 from disposal.audit import append
@@ -49,7 +49,7 @@ class LoginAttempt(SQLModel, table=True):
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who sends a request, as of a session that was found good."""
+    """Who sends a request, as of a session that was found good. ``sources``: whose alerts he may see."""
 
     account_id: str
     name: str
@@ -58,6 +58,7 @@ class Visitor:
     token_hash: str
     form_secret: str
     expires_at: datetime
+    sources: frozenset[str] | None = None
 
 
 def log_in(
@@ -111,6 +112,7 @@ def find_visitor(engine: Engine, mine: str, settings: WebSettings, token: str, b
         login.token_hash,
         login.form_secret,
         login.expires_at,
+        scope_of(account),
     )
 
 
@@ -125,11 +127,14 @@ def log_out(engine: Engine, token_hash: str) -> None:
         append(session, login.mine, account.name, "sign-out", f"account/{account.id}", None, None)
 
 
-def still_open(engine: Engine, token_hash: str) -> bool:
-    """The session has neither ended nor been revoked."""
+def still_open(engine: Engine, visitor: Visitor) -> bool:
+    """The session has neither ended nor been revoked, and its account may see what it could when it asked."""
     with reading(engine) as session:
-        found = session.get(LoginSession, token_hash)
-    return found is not None and found.expires_at >= utc_now()
+        found = session.get(LoginSession, visitor.token_hash)
+        account = session.get(Account, visitor.account_id)
+    if found is None or found.expires_at < utc_now() or account is None:
+        return False
+    return account.active and scope_of(account) == visitor.sources
 
 
 def change_password(

@@ -4,13 +4,14 @@ from typing import Literal
 
 from console.book_phrases import BOOK_PHRASES
 from console.escalation_phrases import ESCALATION_PHRASES
+from console.office_phrases import OFFICE_PHRASES
 from console.phrases import PHRASES
 from console.terms import TERMS
 from console.work_phrases import WORK_PHRASES
 
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
-_ALL = BOOK_PHRASES | ESCALATION_PHRASES | PHRASES | TERMS | WORK_PHRASES
+_ALL = BOOK_PHRASES | ESCALATION_PHRASES | OFFICE_PHRASES | PHRASES | TERMS | WORK_PHRASES
 
 
 def text(language: str, key: str, **values: object) -> str:

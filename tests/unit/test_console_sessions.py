@@ -82,9 +82,9 @@ def test_use_of_a_session_is_written_down(engine: Engine) -> None:
 def test_logging_out_ends_the_session_on_the_server(engine: Engine) -> None:
     token = enter(engine)
     visitor = find_visitor(engine, "north", SETTINGS, token, BROWSER)
-    assert still_open(engine, visitor.token_hash)
+    assert still_open(engine, visitor)
     log_out(engine, visitor.token_hash)
-    assert not still_open(engine, visitor.token_hash)
+    assert not still_open(engine, visitor)
     with pytest.raises(NotLoggedInError):
         find_visitor(engine, "north", SETTINGS, token, BROWSER)
 

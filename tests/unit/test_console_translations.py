@@ -8,6 +8,7 @@ from console.accounts import ROLES
 from console.alert_view import NextStep
 from console.book_phrases import BOOK_PHRASES
 from console.escalation_phrases import ESCALATION_PHRASES
+from console.office_phrases import OFFICE_PHRASES
 from console.phrases import PHRASES
 from console.queue_rows import TABS
 from console.terms import TERMS
@@ -19,7 +20,7 @@ from stream.catalogue import RISK_TYPES
 from stream.site import UNITS
 
 HERE = Path(__file__).parents[2] / "console"
-ALL = BOOK_PHRASES | ESCALATION_PHRASES | PHRASES | TERMS | WORK_PHRASES
+ALL = BOOK_PHRASES | ESCALATION_PHRASES | OFFICE_PHRASES | PHRASES | TERMS | WORK_PHRASES
 TEMPLATES = sorted((HERE / "templates").glob("*.html"))
 _CALL = re.compile(r"""\bt\('([\w.-]+)'(\s*\+)?""")
 _PLACES = re.compile(r"\{(\w+)\}")
@@ -35,7 +36,7 @@ def test_every_phrase_is_there_in_both_languages_with_the_same_places(key: str) 
 
 
 def test_phrases_and_terms_do_not_overlap() -> None:
-    assert len(ALL) == sum(map(len, (BOOK_PHRASES, ESCALATION_PHRASES, PHRASES, TERMS, WORK_PHRASES)))
+    assert len(ALL) == sum(map(len, (BOOK_PHRASES, ESCALATION_PHRASES, OFFICE_PHRASES, PHRASES, TERMS, WORK_PHRASES)))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda p: p.name)

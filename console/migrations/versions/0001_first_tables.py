@@ -21,6 +21,7 @@ def upgrade() -> None:
     sa.Column('password_hash', sa.String(), nullable=False),
     sa.Column('must_change', sa.Boolean(), nullable=False),
     sa.Column('active', sa.Boolean(), nullable=False),
+    sa.Column('sources', sa.String(), nullable=True),
     sa.Column('created_at', stream.database.UtcDateTime(timezone=True), nullable=False),
     sa.Column('changed_at', stream.database.UtcDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id'),
