@@ -1,6 +1,6 @@
 """From messages to detections: pictures of many cameras are decoded side by side and go to the detector in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -33,21 +33,30 @@ class Shot(NamedTuple):
     passage: Passage
 
 
-def take(arrivals: Sequence[Arrival], settings: VisionSettings, pool: ThreadPoolExecutor) -> list[Shot]:
-    """Decode new frames and decide which of them go to the detector.
+def look(
+    arrivals: Sequence[Arrival], settings: VisionSettings, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Shot, tuple[Detection, ...]]]:
+    """Each new frame, decoded, and what its detectors see in it, in order.
 
-    Raises PictureError for a picture that cannot be decoded; nothing has changed then.
+    All are decoded ahead, side by side, while the detector has those before and the caller deals with what it saw.
+
+    Raises PictureError for a picture that cannot be decoded; some that came before it may not have been answered then.
     """
-    decoded = list(pool.map(_decode, arrivals))
     motion: dict[str, MotionState] = {}
-    shots = []
-    for (frame, position, view, remembered), (picture, grey) in zip(arrivals, decoded, strict=True):
-        before = motion.get(frame.camera, remembered)
+    waiting: list[Shot] = []
+    due = 0
+    for arrival, (picture, grey) in zip(arrivals, pool.map(_decode, arrivals), strict=True):
+        frame = arrival.frame
+        before = motion.get(frame.camera, arrival.motion)
         at = frame.captured_at.timestamp()
         passage = gate(before, small_grey(grey), at, settings.motion, settings.full_scan_seconds)
         motion[frame.camera] = passage.state
-        shots.append(Shot(frame, position, view, picture, grey, passage))
-    return shots
+        waiting.append(Shot(frame, arrival.position, arrival.view, picture, grey, passage))
+        due += passage.analyse
+        if due == settings.batch:
+            yield from zip(waiting, detect(waiting, settings.batch), strict=True)
+            waiting, due = [], 0
+    yield from zip(waiting, detect(waiting, settings.batch), strict=True)
 
 
 def detect(shots: Sequence[Shot], batch: int) -> list[tuple[Detection, ...]]:

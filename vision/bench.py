@@ -23,7 +23,7 @@ import yaml
 from stream.log import Position
 from stream.messages import Frame
 from stream.site import Camera, Name
-from vision.batch import Arrival, detect, take
+from vision.batch import Arrival, look
 from vision.bench_cameras import ANALYSED_SHARE, FPS, Live, busy, holding, visited
 from vision.bench_scenes import find_pictures, make_scene, with_somebody
 from vision.bench_video import h264
@@ -134,11 +134,9 @@ def track(jpegs: Sequence[bytes], detector: Detector, pool: ThreadPoolExecutor) 
         Arrival(_frame(jpeg, views[i % CAMERAS], i), Position("frames", 0, i), views[i % CAMERAS], MotionState())
         for i, jpeg in enumerate(jpegs)
     ]
-    shots = take(arrivals, settings, pool)
-    found = detect(shots, settings.batch)
     return sum(
         len(trackers[i % CAMERAS].update(detections, shot.frame.captured_at))
-        for i, (shot, detections) in enumerate(zip(shots, found, strict=True))
+        for i, (shot, detections) in enumerate(look(arrivals, settings, pool))
     )
 
 

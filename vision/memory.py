@@ -19,7 +19,8 @@ class CameraState(msgspec.Struct, frozen=True):
     """Everything known of one camera after its message at ``offset``.
 
     ``sequence`` and ``captured_at`` are those of its last frame, looked at or not; ``seen_at`` is the capture time of
-    the last one looked at, and ``opened_at`` names the opening of the source that its frames came from.
+    the last one looked at, and ``opened_at`` names the opening of the source that its frames came from. ``again`` is
+    set in checkpoints alone: the offset to read on from, because a risk of that message was not on the log yet.
     """
 
     offset: int = -1
@@ -31,6 +32,7 @@ class CameraState(msgspec.Struct, frozen=True):
     motion: MotionState = MotionState()
     picture: PictureState = PictureState()
     episodes: tuple[Episode, ...] = ()
+    again: int | None = None
 
     def looks(self) -> frozenset[int]:
         """The log offsets of the frames that candidates keep as evidence."""

@@ -1,6 +1,7 @@
 """What is remembered of the cameras in each partition that this member holds, kept in the database as checkpoints."""
 
 import time
+from collections.abc import Container
 
 import msgspec
 import structlog
@@ -13,9 +14,6 @@ from vision.memory import CameraState, dump, restore
 CHECKPOINT_SECONDS = 1.0
 """Seconds between checkpoints while no risk is published; after a crash this much is analysed once more."""
 
-LONGEST_SECONDS = 4.0
-"""Seconds after which a checkpoint is no longer put off for a clip that is being made."""
-
 Partition = tuple[Topic, int]
 _logger = structlog.get_logger()
 
@@ -27,6 +25,7 @@ class Partitions:
         self._engine = engine
         self._stage = stage
         self._states: dict[Partition, dict[str, CameraState]] = {}
+        self._before: dict[Partition, dict[str, CameraState]] = {}
         self._offsets: dict[Partition, int] = {}
         self._changed: set[Partition] = set()
         self._saved: set[Partition] = set()
@@ -39,6 +38,7 @@ class Partitions:
         """
         for gone in self._states.keys() - partitions:
             del self._states[gone]
+            self._before.pop(gone, None)
             self._offsets.pop(gone, None)
             self._changed.discard(gone)
             self._saved.discard(gone)
@@ -58,6 +58,11 @@ class Partitions:
         self._states.setdefault(_partition(position), {})[camera] = state
         self._changed.add(_partition(position))
 
+    def hold_back(self, position: Position, camera: str) -> None:
+        """A risk of the camera is to be published: until then, checkpoints keep what is remembered of it now."""
+        before = msgspec.structs.replace(self.state(position, camera), again=max(0, position.offset))
+        self._before.setdefault(_partition(position), {}).setdefault(camera, before)
+
     def all(self) -> list[tuple[Position, str, CameraState]]:
         """Every camera held: where its partition stands, its id and state."""
         return [
@@ -73,14 +78,10 @@ class Partitions:
             self._offsets[partition] = position.offset
             self._changed.add(partition)
 
-    @property
-    def pressing(self) -> bool:
-        """Whether the next checkpoint must not be put off: a partition's first one, and one long overdue."""
-        overdue = time.monotonic() - self._saved_at >= LONGEST_SECONDS
-        return bool(self._changed) and (overdue or not self._changed <= self._saved)
-
-    def save(self, *, now: bool) -> None:
+    def save(self, waiting: Container[str] = (), *, now: bool) -> None:
         """Write a checkpoint of what changed, when the last one is old enough or ``now``.
+
+        Of the cameras in ``waiting`` it keeps what was remembered before the risk that is not yet published.
 
         A partition's first checkpoint is written at once: without one a new start would go on from the committed offset
         and know nothing of what came before it.
@@ -88,8 +89,14 @@ class Partitions:
         due = now or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS or not self._changed <= self._saved
         if not self._changed or not due:
             return
+        for before in self._before.values():
+            for camera in [camera for camera in before if camera not in waiting]:
+                del before[camera]
         entries = [
-            (Position(*partition, self._offsets[partition]), dump(self._states[partition]))
+            (
+                Position(*partition, self._offsets[partition]),
+                dump({**self._states[partition], **self._before.get(partition, {})}),
+            )
             for partition in sorted(self._changed)
             if partition in self._states and partition in self._offsets
         ]
@@ -101,11 +108,16 @@ class Partitions:
     def _restored(self, partition: Partition, position: Position, content: bytes) -> Position:
         """Take a checkpoint's states over; answers where to read on."""
         try:
-            self._states[partition] = restore(content)
+            states = restore(content)
         except msgspec.DecodeError as error:
             _logger.warning("checkpoint not understood, episodes begin anew", partition=partition, reason=str(error))
+            states = {}
         self._offsets[partition] = position.offset
-        needed = [offset for state in self._states[partition].values() for offset in state.looks()]
+        needed = [offset for state in states.values() for offset in state.looks()]
+        needed += [state.again for state in states.values() if state.again is not None]
+        self._states[partition] = {
+            camera: msgspec.structs.replace(state, again=None) for camera, state in states.items()
+        }
         return position._replace(offset=min([position.offset + 1, *needed]))
 
 

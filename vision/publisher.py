@@ -56,9 +56,9 @@ class Publisher:
         self._waiting: list[Prepared] = []
 
     @property
-    def waiting(self) -> bool:
-        """Whether something is not yet published."""
-        return bool(self._waiting)
+    def waiting(self) -> frozenset[str]:
+        """The cameras of which something is not yet published."""
+        return frozenset(prepared.risk.source for prepared in self._waiting)
 
     def prepare(
         self,

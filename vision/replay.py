@@ -14,7 +14,7 @@ from stream.log import Position
 from stream.messages import Detection, Frame, Risk, risk_identity
 from stream.site import Camera, Zone
 from vision.analysis import AnalysedFrame, Analysis, UsedDetector, decode_analysis
-from vision.batch import Arrival, Shot, detect, take
+from vision.batch import Arrival, Shot, look
 from vision.dataset import overlap
 from vision.detector import Detector, open_detector
 from vision.errors import PictureError
@@ -83,7 +83,7 @@ def replay(risk: Risk, store: EvidenceStore, opener: Opener = open_detector) -> 
         analysis = _recorded(risk, store)
         frames = _frames(risk, analysis, store)
         view = _view(analysis, tuple(_open(used, opener) for used in analysis.detectors))
-        shots, found = _analysed(frames, view)
+        shots, found = zip(*_analysed(frames, view), strict=True)
     except (EvidenceError, ConfigurationError, PictureError) as error:
         return Replay(risk.risk_id, risk.type, risk.zone, "impossible", (str(error),))
     except ValidationError as error:
@@ -162,13 +162,12 @@ def _view(analysis: Analysis, detectors: tuple[Detector, ...]) -> CameraView:
     return CameraView(camera, zones, edges, detectors, keys)
 
 
-def _analysed(frames: Sequence[Frame], view: CameraView) -> tuple[list[Shot], list[tuple[Detection, ...]]]:
+def _analysed(frames: Sequence[Frame], view: CameraView) -> list[tuple[Shot, tuple[Detection, ...]]]:
     """The frames as the stage decodes them, and what its detectors see; each frame goes to them, moved or not."""
     arrivals = [Arrival(f, Position("frames", 0, f.sequence), view, MotionState()) for f in frames]
     settings = VisionSettings(motion=MotionSettings(enabled=False))
     with ThreadPoolExecutor(1) as pool:
-        shots = take(arrivals, settings, pool)
-    return shots, detect(shots, settings.batch)
+        return list(look(arrivals, settings, pool))
 
 
 def _supporting(key: Key, view: CameraView, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:

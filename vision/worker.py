@@ -21,14 +21,14 @@ from stream.log import Consumer, Log, Position, Topic, open_log
 from stream.messages import Detection, Frame, SourceEnded, utc_now
 from stream.settings import LogSettings
 from stream.worker import Item, Worker
-from vision.batch import Arrival, Shot, detect, take
+from vision.batch import Arrival, Shot, look
 from vision.detector import Detector
 from vision.follow import follow
 from vision.live import LiveView
 from vision.memory import Admission, CameraState, admit
 from vision.partitions import Partition, Partitions
 from vision.picture import PictureState
-from vision.publisher import Publisher
+from vision.publisher import Prepared, Publisher
 from vision.record import Recorder
 from vision.risk import end_all, interrupted
 from vision.settings import VisionSettings
@@ -80,6 +80,7 @@ class VisionStage:
         self._live = LiveView(evidence.live(mine))
         self._publisher = Publisher(log, mine, settings, self._recorder, heartbeat, clock)
         self._trackers: dict[str, Tracker] = {}
+        self._taken: set[Position] = set()  # what an attempt that failed had taken in before it did
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")
 
     def assigned(self, consumer: Consumer, partitions: frozenset[Partition]) -> None:
@@ -89,25 +90,24 @@ class VisionStage:
     def handle(self, items: Sequence[Item]) -> None:
         """Analyse a batch; on return its risks are on the log.
 
-        Raises PictureError for a picture that cannot be decoded; nothing of the batch has been taken in then.
+        Raises PictureError for a picture that cannot be decoded; what was taken in before it is not taken in again.
         """
         self._publisher.flush()  # what an earlier attempt could not publish goes first
         self._take_up_site()
-        entries, counts = self._admitted(items)
-        shots = self._shots(entries)
-        found = dict(zip((id(shot.frame) for shot in shots), detect(shots, self._settings.batch), strict=True))
-        by_frame = {id(shot.frame): shot for shot in shots}
-        for entry in entries:
-            shot = by_frame.get(id(entry.message))
-            if shot is not None:
-                counts.update(self._analysed(shot, found[id(shot.frame)]))
-            else:
-                counts.update(self._passed_over(entry))
+        entries, counts = self._admitted([item for item in items if item.record.position not in self._taken])
+        seen = look(self._arrivals(entries), self._settings, self._pool)
+        try:
+            for entry in entries:
+                new = entry.admission == "new" and isinstance(entry.message, Frame)
+                counts.update(self._analysed(*next(seen)) if new else self._passed_over(entry))
+                self._taken.add(entry.position)
+        finally:
+            for name, amount in counts.items():
+                self._heartbeat.count(name, amount)
         for item in items:
             self._memory.reached(item.record.position)
-        for name, amount in counts.items():
-            self._heartbeat.count(name, amount)
         self._finish()
+        self._taken.difference_update(item.record.position for item in items)
 
     def idle(self) -> None:
         """Nothing arrived: look at the site, and remember what is not yet remembered."""
@@ -123,9 +123,14 @@ class VisionStage:
 
     def _finish(self) -> None:
         """Publish, and remember only what is published: what waits for its clip is analysed again after a crash."""
-        published = self._publisher.flush(wait=self._memory.pressing)
-        if not self._publisher.waiting:
-            self._memory.save(now=published > 0)
+        published = self._publisher.flush()
+        self._memory.save(self._publisher.waiting, now=published > 0)
+
+    def _tell(self, position: Position, camera: str, risks: Sequence[Prepared]) -> None:
+        """These risks follow from the camera's next state, which is remembered once they are on the log."""
+        if risks:
+            self._memory.hold_back(position, camera)
+            self._publisher.add(risks)
 
     def _admitted(self, items: Sequence[Item]) -> tuple[list[_Entry], Counter[str]]:
         """The messages of cameras that the site knows, in order, with whether they are new; and counts of the rest."""
@@ -154,13 +159,13 @@ class VisionStage:
             self._take_up_site(now=True)
         return self._site.views.get(camera)
 
-    def _shots(self, entries: Sequence[_Entry]) -> list[Shot]:
+    def _arrivals(self, entries: Sequence[_Entry]) -> list[Arrival]:
         arrivals = []
         for message, position, view, admission in entries:
             if admission == "new" and isinstance(message, Frame):
                 motion = self._memory.state(position, message.camera).motion
                 arrivals.append(Arrival(message, position, view, motion))
-        return take(arrivals, self._settings, self._pool)
+        return arrivals
 
     def _analysed(self, shot: Shot, detections: tuple[Detection, ...]) -> tuple[str, ...]:
         """Take a new frame in, and answer what to count it as."""
@@ -178,7 +183,7 @@ class VisionStage:
             self._recorder.clip_after,
         )
         risks = [self._publisher.prepare(event, shot.view, detections, state.picture) for event in events]
-        self._publisher.add(risks)
+        self._tell(shot.position, frame.camera, risks)
         self._memory.remember(shot.position, frame.camera, state)
         self._recorder.release(frame.camera, state.looks())
         self._publisher.flush()  # a risk does not wait for the rest of the batch
@@ -207,7 +212,7 @@ class VisionStage:
     def _ended(self, state: CameraState, message: SourceEnded, position: Position, view: CameraView) -> None:
         reason = f"The camera gives no more pictures: {message.reason}"
         events = end_all(state.episodes, message.captured_at, state.read_at, reason)
-        self._publisher.add([self._publisher.prepare(event, view) for event in events])
+        self._tell(position, message.camera, [self._publisher.prepare(event, view) for event in events])
         captured_at = max(state.captured_at, message.captured_at)
         after = msgspec.structs.replace(
             state, offset=position.offset, captured_at=captured_at, episodes=(), seen_at=None
@@ -231,7 +236,7 @@ class VisionStage:
             gone = tuple(e for e in state.episodes if removed or e.zone in zones)
             why = "The camera was taken off the site." if removed else "The zone was redrawn or taken away."
             events = end_all(gone, state.captured_at, state.read_at, why)
-            self._publisher.add([self._publisher.prepare(event, before[camera]) for event in events])
+            self._tell(position, camera, [self._publisher.prepare(event, before[camera]) for event in events])
             kept = tuple(e for e in state.episodes if e not in gone)
             after = msgspec.structs.replace(state, episodes=kept, picture=PictureState())
             self._memory.remember(position, camera, after)

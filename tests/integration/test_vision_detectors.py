@@ -14,7 +14,7 @@ from stream.log import Position
 from stream.messages import Box, Detection
 from stream.site import Camera, Name
 from tests.clips import BELT, PERSONS, WORKER, as_frame, pictures
-from vision.batch import Arrival, detect, take
+from vision.batch import Arrival, look
 from vision.decode import Picture
 from vision.detect import detect_pictures
 from vision.detector import Detector, open_detector
@@ -132,8 +132,8 @@ def test_frames_of_several_cameras_go_to_the_detector_together(test_data: Path) 
             Arrival(f, Position("frames", 0, len(arrivals) + i), view, MotionState()) for i, f in enumerate(frames)
         ]
     with ThreadPoolExecutor(2) as pool:
-        shots = take(arrivals, VisionSettings(motion=MotionSettings(enabled=False)), pool)
-    found = detect(shots, batch=2)
+        settings = VisionSettings(motion=MotionSettings(enabled=False), batch=2)
+        found = [detections for _, detections in look(arrivals, settings, pool)]
     assert detector.requests == [2, 1], "three frames of two cameras, two at most in one request"
     assert [any(d.label == "person" for d in detections) for detections in found] == [True, True, False]
 

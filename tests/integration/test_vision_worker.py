@@ -20,6 +20,7 @@ from PIL import Image
 from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
+from stream.checkpoint import load_checkpoint
 from stream.database import open_database
 from stream.errors import ConfigurationError, LogError, LogFencedError, MinewatchError
 from stream.evidence import EvidenceStore
@@ -233,6 +234,29 @@ def test_a_stage_killed_and_started_again_tells_the_same_with_the_same_evidence(
         assert kept[-1].captured_at == raised.observed_at
 
 
+def test_checkpoints_do_not_wait_for_a_clip_and_a_kill_meanwhile_loses_nothing(
+    house: House, test_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = clip(test_data, WORKER, "worker", every=3)
+    store_site(house.engine, site_of("worker"), "test")
+    house.send(*frames)
+    house.end("worker", len(frames), 5.0)
+    encode_on = threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr("vision.record.make_clip", lambda _: encode_on.wait(60) and None)
+        patch.setattr("vision.partitions.CHECKPOINT_SECONDS", 0.0)
+        house.run_and_kill(len(frames) + 1)
+        assert [(risk.sequence, risk.state) for risk in house.risks()] == [(0, "raised")]
+        kept = load_checkpoint(house.engine, "vision", "frames", partition_of("mine/worker", 2))
+        assert kept is not None
+        assert kept[0].offset == len(frames), "all that was read is in the checkpoint"
+    house.run()
+    encode_on.set()
+    risks = house.risks()
+    assert len({risk.risk_id for risk in risks}) == 1
+    assert [(risk.sequence, risk.state) for risk in risks] == [(0, "raised"), (1, "updated"), (2, "lost")]
+
+
 class Member:
     """A stage that shares the partitions with others, moved by hand."""
 
@@ -339,6 +363,7 @@ def test_broken_pictures_are_put_aside_and_the_rest_flows_on(house: House, test_
     assert all(letter.reason for letter in letters)
     assert counted["dead_letters"] == len(broken)
     assert counted["frames_analysed"] + counted["frames_still"] == len(frames) - len(broken)
+    assert not counted["frames_skipped"], "what came before a broken picture was handed in twice and taken in once"
     assert house.risks()[0].state == "raised"
 
 

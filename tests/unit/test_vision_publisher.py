@@ -80,7 +80,7 @@ def test_other_cameras_do_not_wait_for_a_clip_and_the_camera_keeps_its_order(pub
     publisher.add([prepared("a", 0, clip), prepared("b", 0), prepared("a", 1)])
     assert publisher.flush() == 1
     assert log.told() == [("b", 0)]
-    assert publisher.waiting
+    assert publisher.waiting == {"a"}
     clip.set_result((CLIP,))
     assert publisher.flush() == 2
     assert log.told() == [("b", 0), ("a", 0), ("a", 1)]
