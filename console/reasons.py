@@ -47,8 +47,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"(.+) holds no picture that can be read\. .+", "{0}没有可读的画面。请检查它是否为视频。"),
     (r"(.+) gives pictures that cannot be decoded: .+", "{0}的画面无法解码。"),
     (
-        r"early warning: (\S+) at (\S+) (.+) is on its way to break (.+) in about (\d+) min",
-        "预警：{q0} {1} {2}，按趋势约{4}分钟后超过“{3}”的限值",
+        r"early warning: (\S+) at (\S+) (.+) has not broken (.+) yet; on the trend it would in about (\d+) min, at (.+)",
+        "预警：{q0} {1} {2}，尚未超过“{3}”的限值；按趋势约{4}分钟后（{5}）超过",
     ),
     (r"(\S+) at (\S+) (.+) breaks (.+)", "{q0} {1} {2}，超过“{3}”的限值"),
     (

@@ -144,6 +144,7 @@ class Alert(SQLModel, table=True):
     suppressed_zh: str = ""
     suppressed_en: str = ""
     explains: int = 0
+    early: bool = False
     severity_raised: bool = False
     severity_zh: str = ""
     severity_en: str = ""

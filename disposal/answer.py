@@ -115,7 +115,7 @@ def content_from(answer: Answer, request: DraftRequest, backend: str) -> Documen
 def title_of(request: DraftRequest) -> Bilingual:
     """The title of a document: hazard and place."""
     place = next((f.value for f in request.facts if f.name.en == "Place"), Bilingual())
-    return request.template.title_of(Bilingual(request.kind.zh, request.kind.en), place)
+    return request.template.title_of(request.hazard, place)
 
 
 def request_json(request: DraftRequest) -> str:

@@ -9,8 +9,9 @@ from sqlmodel import Session, col, select
 from disposal.alert import Alert, AlertEvent, AlertRisk, Episode, alert_identity, episode_of, fingerprint
 from disposal.audit import append
 from disposal.grouping import RECURRING_WITHIN, Restless, group_of, restless
-from disposal.joining import find_confirmed, join
+from disposal.joining import crossed, find_confirmed, join
 from disposal.settings import DisposalSettings
+from rules.warning import early_warning
 from stream.catalogue import RISK_TYPES, Priority, RiskType
 from stream.errors import PoisonError
 from stream.messages import Risk, encode
@@ -96,10 +97,15 @@ def _alert_for(
 ) -> tuple[Alert, Link]:
     """The alert of this risk, and how the risk comes to it."""
     linked = session.exec(
-        select(AlertRisk.alert_id).where(AlertRisk.mine == risk.mine, AlertRisk.risk_id == risk.risk_id).limit(1)
+        select(AlertRisk.alert_id)
+        .where(AlertRisk.mine == risk.mine, AlertRisk.risk_id == risk.risk_id)
+        .order_by(col(AlertRisk.sequence).desc())
+        .limit(1)
     ).first()
     if linked is not None:
-        return _locked(session, linked), "linked"
+        alert = _locked(session, linked)
+        if not (alert.closed and alert.early and _breaks(risk)):
+            return alert, "linked"
     mark = fingerprint(risk)
     open_one = session.exec(
         select(Alert.id)
@@ -113,7 +119,14 @@ def _alert_for(
     if confirmed is not None:
         alert = _locked(session, confirmed)
         return alert, "folded" if mark in alert.joined.splitlines() else "joined"
-    return _new(risk, kind, mark, site, settings, now), "fresh"
+    # Who closed a warning has decided nothing about the limit: that it is broken is an alert of its own.
+    told = f"{risk.risk_id}/{risk.sequence}" if linked is not None else risk.risk_id
+    return _new(risk, kind, mark, site, settings, now, alert_identity(risk.mine, told)), "fresh"
+
+
+def _breaks(risk: Risk) -> bool:
+    """Whether the event says that the hazard is there, and not only that it is coming."""
+    return risk.state in ("raised", "updated") and early_warning(risk.reason) is None
 
 
 def priority_at(priority: str, *, key_area: bool) -> str:
@@ -125,11 +138,19 @@ def _locked(session: Session, alert_id: str) -> Alert:
     return session.exec(select(Alert).where(Alert.id == alert_id).with_for_update()).one()
 
 
-def _new(risk: Risk, kind: RiskType, mark: str, site: Site | None, settings: DisposalSettings, now: datetime) -> Alert:
+def _new(
+    risk: Risk,
+    kind: RiskType,
+    mark: str,
+    site: Site | None,
+    settings: DisposalSettings,
+    now: datetime,
+    identity: str,
+) -> Alert:
     place = site.place(risk.place) if site else None
     priority = priority_at(kind.priority, key_area=place is not None and place.key_area)
     return Alert(
-        id=alert_identity(risk.mine, risk.risk_id),
+        id=identity,
         mine=risk.mine,
         fingerprint=mark,
         type=kind.id,
@@ -141,6 +162,7 @@ def _new(risk: Risk, kind: RiskType, mark: str, site: Site | None, settings: Dis
         zone=risk.zone,
         latching=kind.latching,
         confidence=risk.confidence,
+        early=early_warning(risk.reason) is not None,
         raised_at=risk.started_at,
         committed_at=now,
         updated_at=now,
@@ -171,6 +193,8 @@ def _update(
     _move(alert, settings, now)
     if link == "joined":
         join(session, alert, risk, settings, now)
+    elif alert.early and link != "fresh" and _breaks(risk):
+        crossed(session, alert, settings, now)
     if alert.step == "decide" and (link == "folded" or alert.episode != was):
         alert.due_at = now
     session.add(alert)

@@ -52,6 +52,20 @@ def join(session: Session, alert: Alert, risk: Risk, settings: DisposalSettings,
     alert.confidence = max(alert.confidence, risk.confidence)
     zh, en = "、".join(k.zh for k in kinds), ", ".join(k.en for k in kinds)
     raise_severity(alert, f"摄像机与传感器相互印证：{zh}", f"camera and sensor agree: {en}", settings, now)
+    alert.early = False
+    _draft_anew(session, alert, now)
+
+
+def crossed(session: Session, alert: Alert, settings: DisposalSettings, now: datetime) -> None:
+    """The limit that the alert warned of is broken now: people are asked again, an open document is drafted anew."""
+    alert.early = False
+    alert.call_again()
+    alert.escalated, alert.escalate_at = 0, settings.escalation.due(alert.priority, now)
+    if _undecided(session, alert):
+        _draft_anew(session, alert, now)
+
+
+def _draft_anew(session: Session, alert: Alert, now: datetime) -> None:
     previous = session.get(Document, document_identity(alert.id, alert.document_version))
     if previous is not None:
         previous.state = DocumentState.RETURNED

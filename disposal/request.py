@@ -10,6 +10,7 @@ from disposal.document import Bilingual, Citation, Fact, StoredMatch
 from disposal.library import Usual, library
 from disposal.template import Template
 from rules.matcher import Match
+from rules.warning import early_warning
 from stream.catalogue import RiskType, risk_type
 from stream.messages import Evidence, Measured, Risk
 from stream.site import Place, Site
@@ -27,6 +28,10 @@ _EPISODES = {
     "cleared": Bilingual("已观察到消失", "seen to have ended"),
     "lost": Bilingual("已无法观察，不能确认是否消失", "no longer observed: nobody can say whether it has ended"),
 }
+
+
+WARNING = Bilingual("预警", "Early warning")
+"""The name of the fact that a limit is not broken yet, and when it would be."""
 
 
 class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +68,12 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     def kind(self) -> RiskType:
         """The risk type."""
         return risk_type(self.type)
+
+    @property
+    def hazard(self) -> Bilingual:
+        """What the document is about, by its name: that it is only on its way, where no limit is broken yet."""
+        coming = any(fact.name == WARNING for fact in self.facts)
+        return Bilingual(*(_coming(self.kind) if coming else (self.kind.zh, self.kind.en)))
 
     @property
     def citable(self) -> tuple[StoredMatch, ...]:
@@ -104,13 +115,16 @@ def facts_of(
     """What was found, line by line, in both languages, with the mine's ``note`` on this type of risk."""
     place = site.place(risk.place) if site else None
     kind = risk_type(risk.type)
+    warned = early_warning(risk.reason)
     lines = [
-        _fact("隐患", "Hazard", kind.zh, kind.en),
+        _fact("隐患", "Hazard", *(_coming(kind) if warned else (kind.zh, kind.en))),
         _fact("地点", "Place", *_named(place, risk.place)),
         _fact("时间", "Time", *_same(_clock(risk.started_at))),
         _source(risk, site),
         _fact("状态", "Status", _EPISODES[episode].zh, _EPISODES[episode].en),
     ]
+    if warned:
+        lines.append(Fact(name=WARNING, value=Bilingual(warned.zh, warned.en)))
     lines += [_measured(m) for m in risk.measured]
     if risk.source_kind == "camera" and risk.detections:
         lines.append(_fact("识别置信度", "Confidence", *_same(f"{risk.confidence:.2f}")))
@@ -138,6 +152,11 @@ def responsible_of(place: Place | None) -> Bilingual:
     if place is None:
         return Bilingual()
     return Bilingual(place.responsible.text("zh"), place.responsible.text("en"))
+
+
+def _coming(kind: RiskType) -> tuple[str, str]:
+    """The hazard's name where it is only on its way: its usual name says that a limit is broken."""
+    return f"{kind.zh}（预警，尚未超限）", f"{kind.en} (early warning, not yet)"
 
 
 def _source(risk: Risk, site: Site | None) -> Fact:

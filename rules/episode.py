@@ -13,6 +13,7 @@ import msgspec
 from rules.limits import CarriedLimit, by_weight, risk_type_of
 from rules.settings import LimitSettings
 from rules.trend import Point, minutes_until, remembered, trend
+from rules.warning import say
 from stream.messages import Absence, Measured, Reading, Risk, RiskState, risk_identity
 from stream.site import UNITS
 
@@ -247,7 +248,7 @@ def _warn(
         limit=near.limit.text("en"),
         severity=EARLY,
     )
-    why = f"early warning: {_value(reading)} is on its way to break {near.title} in about {max(1, round(minutes))} min"
+    why = say(_value(reading), near.name, minutes, reading.captured_at)
     return episode, _of_reading(reading, episode, "raised", now, why)
 
 

@@ -140,6 +140,11 @@ class CarriedLimit(NamedTuple):
     title: str
     limit: Limit
 
+    @property
+    def name(self) -> str:
+        """The clause by its title, with the value that it sets."""
+        return f"{self.title}, {self.limit.comparison} {self.limit.value:g} {self.limit.unit}"
+
 
 def read_limits(rows: Iterable[dict[str, Any]]) -> tuple[Limit, ...]:
     """Limits from plain data. Raises ValueError that says what does not fit."""

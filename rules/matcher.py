@@ -21,6 +21,7 @@ from rules.limits import PLACE_KINDS
 from rules.published import Published
 from rules.settings import MatcherSettings
 from rules.synonyms import current_synonyms
+from rules.warning import early_warning
 from stream.catalogue import RISK_TYPES
 from stream.errors import ConfigurationError
 from stream.messages import Risk, utc_now
@@ -274,7 +275,11 @@ def found_match(index: Index, row: int, language: str, scores: Scores, named: li
 
 
 def _bound_match(provision: Provision, risk: Risk, scores: Scores, row: int) -> Match:
-    if provision.clause_id in risk.clauses:
+    if provision.clause_id in risk.clauses and early_warning(risk.reason):
+        score = 1.0
+        zh = "该条款规定了读数正在接近的限值，目前尚未突破"
+        en = "This clause sets the limit that the readings are on their way to; it is not broken yet"
+    elif provision.clause_id in risk.clauses:
         score, zh, en = 1.0, "该条款规定了被突破的限值", "This clause sets the limit that was broken"
     else:
         kind = RISK_TYPES[risk.type]

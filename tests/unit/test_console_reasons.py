@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from console.reasons import reason_in
 from console.translations import Phrases
 from disposal.handover import LEARNED
+from rules.warning import say
 
 HOUSE = Path(__file__).parents[2]
 STAGES = ("vision/risk.py", "rules/episode.py", "stream/offline.py", "stream/reach.py")
@@ -66,8 +68,8 @@ def test_figures_and_names_stay_where_they_belong() -> None:
         == "甲烷 1.32 %，超过“Gas in return airways”的限值"
     )
     assert (
-        reason_in("early warning: methane at 0.8 % is on its way to break Gas in about 12 min", "zh")
-        == "预警：甲烷 0.8 %，按趋势约12分钟后超过“Gas”的限值"
+        reason_in(say("methane at 0.8 %", "Gas, >= 1 %", 12.2, datetime(2026, 1, 2, 3, 50, tzinfo=UTC)), "zh")
+        == "预警：甲烷 0.8 %，尚未超过“Gas, >= 1 %”的限值；按趋势约12分钟后（2026-01-02 04:02 UTC）超过"
     )
     passed_on = "The camera gives no more pictures: It gave no picture for 12 s."
     assert reason_in(passed_on, "zh") == "摄像机不再给出画面：12秒没有画面。"

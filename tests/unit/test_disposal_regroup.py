@@ -18,6 +18,9 @@ from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.situation import disturbances
 from disposal.steps import Steps
 from disposal.sweep import sweep
+from rules.matcher import Matcher
+from rules.settings import MatcherSettings
+from rules.warning import say
 from stream.database import open_database, reading, writing
 from stream.messages import Measured, Reading, Risk, utc_now
 from stream.readings import store_readings
@@ -131,6 +134,84 @@ def test_a_general_hazard_joined_by_a_major_one_becomes_major_and_is_called_agai
     with reading(engine) as session:
         states = [d.state for d in session.exec(select(Document).order_by(col(Document.version))).all()]
     assert states == ["RETURNED", "PENDING_APPROVAL"], "one document waits for a person, the one that tells of both"
+
+
+def methane(value: float, at: datetime, reason: str, **changes: object) -> Risk:
+    measured = Measured(sensor="ch4-1", quantity="methane", value=value, unit="%", captured_at=at, limit="> 1 %")
+    fields = {"source": "ch4-1", "source_kind": "sensor", "place": "return", "measured": (measured,)}
+    return risk("methane-high", clauses=("cn-coal:172",), reason=reason, **(fields | changes))
+
+
+def drafted(engine: Engine) -> list[Document]:
+    """Every document, oldest first, once nothing is due any more; clauses are found as in production."""
+    finder = Matcher(engine, MINE, MatcherSettings(model="none"))
+    steps = Steps(engine, MINE, lambda: finder, Drafter([], DrafterSettings()), SETTINGS, lambda _: None)
+    while steps.do_next(("match", "draft", "decide"), "tester"):
+        pass
+    with reading(engine) as session:
+        return list(session.exec(select(Document).order_by(col(Document.version))).all())
+
+
+def test_a_warning_says_that_the_limit_stands_and_when_it_would_be_broken_and_becomes_the_broken_limits_alert(
+    engine: Engine,
+) -> None:
+    now = utc_now()
+    warning = methane(0.8, now, say("methane at 0.8 %", "Methane in returns, > 1 %", 12, now))
+    assert send(engine, warning) == ["raised"]
+    alert = named(engine, "methane-high")
+    assert alert.early
+    (document,) = drafted(engine)
+    content = document.read_content()
+    assert content is not None
+    assert "（预警，尚未超限）" in content.title.zh
+    assert "early warning, not yet" in content.title.en
+    facts = {f.name.en: f.value for f in content.facts}
+    clock = f"{now + timedelta(minutes=12):%Y-%m-%d %H:%M}"
+    assert (
+        facts["Early warning"].en
+        == f"the limit is not broken yet; on the trend it would be in about 12 min ({clock} UTC)"
+    )
+    assert facts["Early warning"].zh == f"尚未超限；按趋势约12分钟后（{clock} UTC）超过限值"
+    assert [c.clause_id for c in content.citations][:1] == ["cn-coal:172"]
+    (match,) = [m for m in document.read_matches() if m.clause_id == "cn-coal:172"]
+    assert (match.bound, "not broken yet" in match.reason.en, "尚未突破" in match.reason.zh) == (True, True, True)
+    decide(engine, MINE, alert.id, "acknowledge", "li")
+    broken = methane(
+        1.1, now, "methane at 1.1 % breaks Methane in returns", state="updated", sequence=1, risk_id=warning.risk_id
+    )
+    send(engine, broken)
+    after = named(engine, "methane-high")
+    assert (after.id, after.early, str(after.state)) == (alert.id, False, "UNACK"), (
+        "whoever acknowledged is asked again"
+    )
+    old, new = drafted(engine)
+    content = new.read_content()
+    assert content is not None
+    assert (old.state, new.state) == ("RETURNED", "PENDING_APPROVAL")
+    assert "Early warning" not in {f.name.en for f in content.facts}
+    assert "Methane over its limit (Main return)" in content.title.en
+    assert "尚未" not in content.title.zh
+
+
+def test_who_closed_a_warning_is_alerted_when_the_limit_is_broken_after_all(engine: Engine) -> None:
+    now = utc_now()
+    warning = methane(0.8, now, say("methane at 0.8 %", "Methane in returns, > 1 %", 12, now))
+    send(engine, warning)
+    first = named(engine, "methane-high")
+    drafted(engine)
+    decide(engine, MINE, first.id, "reject", "li", reason="calibration gas", document_version=1)
+    broken = methane(
+        1.1, now, "methane at 1.1 % breaks Methane in returns", state="updated", sequence=1, risk_id=warning.risk_id
+    )
+    assert send(engine, broken) == ["raised"]
+    assert send(engine, broken) == ["known"]
+    with reading(engine) as session:
+        alerts = session.exec(select(Alert).order_by(col(Alert.committed_at))).all()
+    assert [(a.closed, a.early) for a in alerts] == [(True, True), (False, False)]
+    cleared = methane(0.4, now, "inside", state="cleared", sequence=2, risk_id=warning.risk_id)
+    send(engine, cleared)
+    with reading(engine) as session:
+        assert [a.episode for a in session.exec(select(Alert).order_by(col(Alert.committed_at))).all()][1] == "cleared"
 
 
 def test_what_was_signed_stays_and_other_places_and_reports_are_not_joined(engine: Engine) -> None:

@@ -23,6 +23,7 @@ from rules.episode import (
 from rules.limits import ACTIONS, PLACE_KINDS, CarriedLimit, Limit, applicable, by_weight, loosened, read_limits
 from rules.settings import LimitSettings
 from rules.trend import minutes_until, remembered, trend
+from rules.warning import early_warning
 from stream.messages import Reading, Risk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -262,7 +263,13 @@ def test_the_trend_warns_before_the_limit_and_becomes_the_same_risk_when_it_is_b
     assert [(e.state, e.sequence) for e in events] == [("raised", 0), ("updated", 1)]
     warning, broken = events
     assert warning.risk_id == broken.risk_id
-    assert warning.reason.startswith("early warning")
+    told = early_warning(warning.reason)
+    assert told is not None
+    assert "has not broken" in warning.reason
+    assert told.limit.endswith("1 %")
+    ahead = datetime.strptime(told.clock, "%Y-%m-%d %H:%M").replace(tzinfo=UTC) - warning.observed_at
+    assert abs(ahead - timedelta(minutes=told.minutes)) <= timedelta(minutes=1)
+    assert early_warning(broken.reason) is None
     assert "breaks" in broken.reason
     assert warning.clauses == broken.clauses == ("cn-coal:173",)
     assert warning.measured[0].value < 0.6

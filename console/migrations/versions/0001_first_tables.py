@@ -60,6 +60,7 @@ def upgrade() -> None:
     sa.Column('suppressed_zh', sa.String(), nullable=False),
     sa.Column('suppressed_en', sa.String(), nullable=False),
     sa.Column('explains', sa.Integer(), nullable=False),
+    sa.Column('early', sa.Boolean(), nullable=False),
     sa.Column('severity_raised', sa.Boolean(), nullable=False),
     sa.Column('severity_zh', sa.String(), nullable=False),
     sa.Column('severity_en', sa.String(), nullable=False),
