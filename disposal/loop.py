@@ -7,6 +7,8 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from stream.heartbeat import Heartbeat
+
 LOOK = 0.25
 """Seconds between two looks for what is due when nothing has woken the loop."""
 _logger = structlog.get_logger()
@@ -15,8 +17,9 @@ _logger = structlog.get_logger()
 class Loop:
     """Does something in a thread of its own: again at once while there is work, else when woken or after a while."""
 
-    def __init__(self, name: str, work: Callable[[], bool], stop: threading.Event) -> None:
+    def __init__(self, name: str, work: Callable[[], bool], stop: threading.Event, heartbeat: Heartbeat) -> None:
         self._work = work
+        self._heartbeat = heartbeat
         self._stop = stop
         self._woken = threading.Event()
         self.error: BaseException | None = None
@@ -50,7 +53,8 @@ class Loop:
         try:
             return self._work()
         except OperationalError as error:
-            _logger.warning("the database does not answer", reason=str(error.orig))
+            if not self._heartbeat.no_room(error):
+                _logger.warning("the database does not answer", reason=str(error.orig))
             self._stop.wait(1.0)
             return False
 

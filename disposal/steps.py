@@ -34,7 +34,7 @@ from disposal.settings import DisposalSettings
 from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling_of
 from disposal.told import tell_of
 from rules.matcher import Match
-from stream.database import reading
+from stream.database import out_of_room, reading
 from stream.messages import Risk, utc_now
 
 _logger = structlog.get_logger()
@@ -230,7 +230,12 @@ class Steps:
             return session.get_one(Document, document_identity(alert.id, alert.document_version))
 
     def _failed(self, taken: Claim, error: Exception) -> None:
-        """Try again later; after some tries go on without, so that the alert reaches a person whatever happens."""
+        """Try again later; after some tries go on without, so that the alert reaches a person whatever happens.
+
+        Without room in the database nothing of that could be written down: its error goes on to the loop, which waits.
+        """
+        if out_of_room(error):
+            raise error
         alert = taken.alert
         _logger.exception("step failed", step=alert.step, alert=alert.id, attempt=alert.attempts + 1)
         self._count("steps_failed")

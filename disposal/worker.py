@@ -120,10 +120,10 @@ class DueLoops:
         self._sweep = Sometimes(1.0, lambda: sweep(engine, mine, settings, utc_now()))
         self._heads = Sometimes(settings.audit.seconds, lambda: _export(engine, mine, settings))
         self.loops = (
-            Loop("steps", self._waking(lambda: _step(steps, owner)), stop),
-            Loop("drafting", self._waking(lambda: steps.do_next(("draft",), f"{owner}:drafting")), stop),
-            Loop("deliveries", postman.deliver_next, stop),
-            Loop("time", self._by_time, stop),
+            Loop("steps", self._waking(lambda: _step(steps, owner)), stop, heartbeat),
+            Loop("drafting", self._waking(lambda: steps.do_next(("draft",), f"{owner}:drafting")), stop, heartbeat),
+            Loop("deliveries", postman.deliver_next, stop, heartbeat),
+            Loop("time", self._by_time, stop, heartbeat),
         )
 
     def wake(self) -> None:
@@ -218,7 +218,7 @@ def run_disposal(
     stage = DisposalStage(engine, mine, settings, heartbeat, due_loops.wake)
     keeping = settings.retention.outlasting(log_settings.retention_hours)
     sweeping = Sweeping(engine, store, mine, keeping, heartbeat, stop)
-    loops = (*due_loops.loops, Loop("retention", sweeping, stop))
+    loops = (*due_loops.loops, Loop("retention", sweeping, stop, heartbeat))
     for loop in loops:
         loop.start()
     try:

@@ -19,6 +19,13 @@ _PATIENCE = 30.0
 """Seconds for which a lock of SQLite's is waited for."""
 _ASK_AGAIN = 0.003
 """Seconds between two tries for the write lock: about what a small transaction takes."""
+_NO_ROOM = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}  # fmt: skip
+"""What SQLite says of a full disk: "full", or of a file that a quota or a limit keeps from growing, that it failed."""
+_DISK_FULL = "53100"
+"""What PostgreSQL says of it (appendix A of its manual, class 53: insufficient resources)."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -161,6 +168,12 @@ def _write_ahead(cursor: Any) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def out_of_room(error: BaseException) -> bool:
+    """Whether the database could not be written because its disk is full, or its file may not grow."""
+    cause = getattr(error, "orig", error)
+    return getattr(cause, "sqlite_errorcode", None) in _NO_ROOM or getattr(cause, "sqlstate", None) == _DISK_FULL
 
 
 @contextmanager

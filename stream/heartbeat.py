@@ -16,6 +16,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from stream import latency, trouble
 from stream.database import UtcDateTime, reading, writing
 from stream.messages import AnyMessage, utc_now
+from stream.outage import Outage
 
 INTERVAL = 1.0
 """Seconds between two writes of the same heartbeat."""
@@ -50,6 +51,7 @@ class Heartbeat:
 
     def __init__(self, engine: Engine, mine: str, stage: str) -> None:
         self._engine = engine
+        self.outage = Outage(engine)
         self._mine = mine
         self._stage = stage
         self._instance = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
@@ -81,6 +83,13 @@ class Heartbeat:
             before = self._troubles.get(name)
             if before is not None or len(self._troubles) < _MOST_TROUBLES:
                 self._troubles[name] = trouble.Told(text, (before.times if before else 0) + 1, utc_now())
+
+    def no_room(self, error: BaseException) -> bool:
+        """Whether ``error`` is of a database without room: then that is told, here once and to the doctor."""
+        said = self.outage.tell(error)
+        if said is not None:
+            self.trouble("retrying", "database", said)
+        return said is not None
 
     def ready(self) -> None:
         """Say that the stage has loaded what it needs and is at work."""
@@ -117,9 +126,12 @@ class Heartbeat:
                 session.merge(row)
                 trouble.write(session, self._mine, self._stage, told)
         except SQLAlchemyError as error:  # a stage must not die of a database that is away for a while
-            _logger.warning("heartbeat not written", stage=self._stage, reason=str(error))
+            if not self.no_room(error):
+                _logger.warning("heartbeat not written", stage=self._stage, reason=str(error))
             with self._lock:
                 self._troubles = told | self._troubles
+        else:
+            self.outage.written()
 
     def _look_at_clock(self) -> None:
         moved = self._clock.step()

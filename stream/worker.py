@@ -206,8 +206,9 @@ class Worker:
             except Exception as error:
                 if not transient(error):
                     raise
-                _logger.warning("retrying", stage=self._stage.name, again_in_seconds=wait, reason=str(error))
-                self._heartbeat.trouble("retrying", type(error).__name__, str(error))
+                if not self._heartbeat.no_room(error):
+                    _logger.warning("retrying", stage=self._stage.name, again_in_seconds=wait, reason=str(error))
+                    self._heartbeat.trouble("retrying", type(error).__name__, str(error))
             self._heartbeat.count("retries")
             self._heartbeat.beat()
             if self._stop.wait(wait):
