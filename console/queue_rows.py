@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_
 from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, select
 
-from console.urgent import PRIORITIES, rank, shelved, still_open, suppressed
+from console.urgent import PRIORITIES, shelved, still_open, suppressed
 from disposal.alert import Alert, AlertState
 from disposal.document import Document, DocumentState
 from disposal.shelving import is_shelved
@@ -32,7 +33,7 @@ _SHOWN = (
     Alert.id, Alert.type, Alert.priority, Alert.place, Alert.source, Alert.active, Alert.acked, Alert.latched,
     Alert.episode, Alert.folded, Alert.committed_at, Alert.updated_at, Alert.closed, Alert.closed_at,
     Alert.shelved_until, Alert.suppressed_by, Alert.suppressed_zh, Alert.suppressed_en, Alert.explains,
-    Alert.severity_raised, Alert.restless, Alert.raisings,
+    Alert.severity_raised, Alert.restless, Alert.raisings, Alert.early,
 )  # fmt: skip
 _LAST = 10_000_000_000.0
 
@@ -103,23 +104,32 @@ class Row:
 def find_rows(session: Session, mine: str, wanted: Wanted, limit: int = ROWS) -> list[Row]:
     """The alerts wanted: undecided ones first, then by priority, unacknowledged before acknowledged, oldest first.
 
-    What is closed comes newest first. One priority after the other is asked for, in the order of an index, so that a
-    flood of thousands costs no more than the rows that are shown.
+    What is closed comes newest first. One priority after the other is asked for, and one state of what policies closed,
+    in the order of an index, so that a flood of thousands and a history of a million cost no more than the rows shown.
     """
-    if wanted.tab in ("auto", "closed"):
+    if wanted.tab == "closed":
         return _rows(session, mine, wanted, (), (col(Alert.closed_at).desc(),), limit)
+    if wanted.tab == "auto":
+        return _closed_by_policy(session, mine, wanted, limit)
     found: list[Row] = []
     state = col(Document.state)
     undecided = or_(state.is_(None), not_(state.in_(_IN_HAND)))
-    for priority in [wanted.priority] if wanted.priority else PRIORITIES:
-        for acked in _ACKED_IN.get(wanted.state, (False, True)):
-            if len(found) < limit:
-                these = (undecided, col(Alert.priority) == priority, col(Alert.acked).is_(acked))
-                found += _rows(session, mine, wanted, these, _OLDEST, limit - len(found))
-    if len(found) < limit:
-        order = (rank(), col(Alert.acked), *_OLDEST)
-        found += _rows(session, mine, wanted, (state.in_(_IN_HAND),), order, limit - len(found))
+    priorities = [wanted.priority] if wanted.priority else PRIORITIES
+    for which, priority, acked in product(
+        (undecided, state.in_(_IN_HAND)), priorities, _ACKED_IN.get(wanted.state, (False, True))
+    ):
+        if len(found) < limit:
+            these = (which, col(Alert.priority) == priority, col(Alert.acked).is_(acked))
+            found += _rows(session, mine, wanted, these, _OLDEST, limit - len(found))
     return found
+
+
+def _closed_by_policy(session: Session, mine: str, wanted: Wanted, limit: int) -> list[Row]:
+    found: list[Row] = []
+    for state in _BY_POLICY:
+        these = (col(Document.mine) == mine, col(Document.state) == state)
+        found += _rows(session, mine, wanted, these, (col(Document.closed_at).desc(),), limit)
+    return sorted(found, key=lambda row: row.key("auto"))[:limit]
 
 
 _OLDEST = (col(Alert.committed_at), col(Alert.id))
@@ -171,7 +181,23 @@ def _in_tab(row: Row, tab: Tab, now: datetime) -> bool:
 
 def count_rows(session: Session, mine: str, wanted: Wanted, most: int | None = None) -> int:
     """How many alerts are wanted, shown or not; counted no further than one above ``most``."""
-    asked = select(Alert.id).where(*_conditions(mine, wanted))
+    if wanted.tab == "auto":
+        states = ((col(Document.mine) == mine, col(Document.state) == state) for state in _BY_POLICY)
+        found = [_count(session, mine, wanted, these, most, (col(Document.closed_at),)) for these in states]
+        return sum(found) if most is None else min(sum(found), most + 1)
+    return _count(session, mine, wanted, (), most, ())
+
+
+def _count(
+    session: Session,
+    mine: str,
+    wanted: Wanted,
+    more: tuple[ColumnElement[bool], ...],
+    most: int | None,
+    order: Any,
+) -> int:
+    """What is counted, and the order, only say which index is read: one that holds all that is asked."""
+    asked = select(Alert.mine).where(*_conditions(mine, wanted), *more).order_by(*order)
     if wanted.tab not in ("open", "shelved"):
         asked = asked.outerjoin(Document, _current_document())
     found = asked.limit(None if most is None else most + 1).subquery()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, func
+from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from disposal.alert import Alert
@@ -47,9 +47,3 @@ def shelved() -> ColumnElement[bool]:
 def suppressed() -> ColumnElement[bool]:
     """Explained by a larger alert (suppressed by design)."""
     return col(Alert.suppressed_by).is_not(None)
-
-
-def rank() -> ColumnElement[int]:
-    """0 for critical, growing as urgency falls."""
-    places = {priority: place for place, priority in enumerate(PRIORITIES)}
-    return case(places, value=col(Alert.priority), else_=len(PRIORITIES))

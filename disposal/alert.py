@@ -114,7 +114,7 @@ class Alert(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True, max_length=32)
-    mine: str = Field(index=True, max_length=63)
+    mine: str = Field(max_length=63)
     fingerprint: str
     type: str
     grade: str

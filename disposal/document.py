@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Text, UniqueConstraint
+from sqlalchemy import Column, Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from disposal.alert import AlertEvent
@@ -126,13 +126,16 @@ class Document(SQLModel, table=True):
     """A version of an alert's document; ``content``, ``matches``, ``checks``, ``verdict`` are JSON of those shapes."""
 
     __tablename__ = "document"
-    __table_args__ = (UniqueConstraint("alert_id", "version"),)
+    __table_args__ = (
+        UniqueConstraint("alert_id", "version"),
+        Index("document_listed", "mine", "state", "closed_at"),
+    )
 
     id: str = Field(primary_key=True, max_length=48)
-    alert_id: str = Field(foreign_key="alert.id", index=True)
-    mine: str = Field(index=True, max_length=63)
+    alert_id: str = Field(foreign_key="alert.id")
+    mine: str = Field(max_length=63)
     version: int
-    state: str = Field(default="DRAFT", index=True)
+    state: str = "DRAFT"
     backend: str = ""
     language: str = ""
     prompt: str = ""

@@ -2,19 +2,21 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event, insert, text
 from sqlalchemy.dialects import sqlite
+from sqlmodel import Session
 
 from console.app import create_app
 from console.performance import Period
 from console.performance_rows import performance_of, period_of, raised_in, raisings_in, stale_at
-from console.queue_rows import Wanted, count_rows, find_rows
+from console.queue_rows import TABS, Wanted, count_rows, find_rows
 from console.web_settings import WebSettings
 from disposal.alert import Alert
 from disposal.decision import decide
@@ -133,6 +135,46 @@ def test_a_long_history_is_not_read_for_a_month(mine: Mine) -> None:
     found, cut = performance_of(mine.engine, MINE, month, now, 1)
     assert found.alerts == 3
     assert not cut
+
+
+def plans(mine: Mine, ask: Callable[[Session], object]) -> list[list[str]]:
+    """How SQLite goes about each statement that is asked."""
+    seen: list[tuple[str, tuple[object, ...]]] = []
+    with reading(mine.engine) as session:
+        session.connection()
+        event.listen(mine.engine, "before_cursor_execute", lambda *said: seen.append((said[2], said[3])))
+        ask(session)
+        asked = [one for one in seen if one[0].startswith("SELECT")]
+        return [
+            [str(row[3]) for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+            for statement, values in asked
+        ]
+
+
+def test_no_list_of_the_queue_reads_all_alerts(tmp_path: Path) -> None:
+    mine = open_mine(tmp_path)
+    fill(mine.engine, 10_000)
+    raised = mine.raise_risk("belt-hole")
+    with mine.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO document (id, alert_id, mine, version, state, backend, language, prompt, content, matches,"
+                " checks, verdict, policy, repaired, fell_through, seconds, created_at, reason, escalated, closed_at)"
+                " SELECT id || '-0', id, mine, 0, 'CLOSED', '', '', '', '', '[]', '[]', '', '', 0, 0, 0, raised_at, '',"
+                " 0, closed_at FROM alert WHERE id LIKE 'old-%'"
+            )
+        )
+        connection.execute(text("ANALYZE"))
+    by_index = {"closed": "alert_closed (mine=? AND closed=?)", "auto": "document_listed (mine=? AND state=?)"}
+    for tab in TABS:
+        for wanted in (Wanted(tab=tab), Wanted(tab=tab, state="ACKED"), Wanted(tab=tab, place="belt-3")):
+            index = by_index.get(tab, "alert_queue (mine=? AND closed=? AND priority=? AND acked=?)")
+            found = plans(mine, lambda session, w=wanted: find_rows(session, MINE, w))  # type: ignore[misc]
+            assert found
+            assert all(index in plan[0] for plan in found), (wanted, found)
+            assert not any("SCAN" in step for plan in found for step in plan), (wanted, found)
+    with reading(mine.engine) as session:
+        assert raised in [row.alert.id for row in find_rows(session, MINE, Wanted())]
 
 
 def test_the_closed_alerts_of_the_queue_are_read_off_their_index(mine: Mine) -> None:

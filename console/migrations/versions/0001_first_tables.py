@@ -96,7 +96,6 @@ def upgrade() -> None:
     op.create_index('alert_similar', 'alert', ['mine', 'type', 'place', 'committed_at'], unique=False)
     op.create_index('alert_source', 'alert', ['mine', 'source', 'committed_at'], unique=False)
     op.create_index('alert_suppressed', 'alert', ['mine', 'closed', 'suppressed_by'], unique=False)
-    op.create_index(op.f('ix_alert_mine'), 'alert', ['mine'], unique=False)
     op.create_table('api_token',
     sa.Column('id', sa.String(32), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -432,12 +431,10 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('alert_id', 'version')
     )
-    op.create_index(op.f('ix_document_alert_id'), 'document', ['alert_id'], unique=False)
+    op.create_index('document_listed', 'document', ['mine', 'state', 'closed_at'], unique=False)
     op.create_index(op.f('ix_document_checked_at'), 'document', ['checked_at'], unique=False)
     op.create_index(op.f('ix_document_created_at'), 'document', ['created_at'], unique=False)
-    op.create_index(op.f('ix_document_mine'), 'document', ['mine'], unique=False)
     op.create_index(op.f('ix_document_policy'), 'document', ['policy'], unique=False)
-    op.create_index(op.f('ix_document_state'), 'document', ['state'], unique=False)
     op.create_table('escalation_call',
     sa.Column('id', sa.String(120), nullable=False),
     sa.Column('mine', sa.String(63), nullable=False),
@@ -489,12 +486,10 @@ def downgrade() -> None:
     op.drop_table('evidence_hold')
     op.drop_index('escalation_call_alert', table_name='escalation_call')
     op.drop_table('escalation_call')
-    op.drop_index(op.f('ix_document_state'), table_name='document')
     op.drop_index(op.f('ix_document_policy'), table_name='document')
-    op.drop_index(op.f('ix_document_mine'), table_name='document')
     op.drop_index(op.f('ix_document_created_at'), table_name='document')
     op.drop_index(op.f('ix_document_checked_at'), table_name='document')
-    op.drop_index(op.f('ix_document_alert_id'), table_name='document')
+    op.drop_index('document_listed', table_name='document')
     op.drop_table('document')
     op.drop_index(op.f('ix_clause_version_state'), table_name='clause_version')
     op.drop_index(op.f('ix_clause_version_content_hash'), table_name='clause_version')
@@ -542,7 +537,6 @@ def downgrade() -> None:
     op.drop_table('audit_line')
     op.drop_index(op.f('ix_api_token_mine'), table_name='api_token')
     op.drop_table('api_token')
-    op.drop_index(op.f('ix_alert_mine'), table_name='alert')
     op.drop_index('alert_suppressed', table_name='alert')
     op.drop_index('alert_source', table_name='alert')
     op.drop_index('alert_similar', table_name='alert')
