@@ -48,7 +48,10 @@ def verify(
         typer.Option("--heads", help="File of exported heads to hold the chain against; else the configured one."),
     ] = None,
     digest: Annotated[
-        str | None, typer.Option("--digest", help="The SHA-256 printed on a document: was it written here, as it is?")
+        str | None,
+        typer.Option(
+            "--digest", help="The SHA-256 printed on a document, or what its QR code says: was it written here?"
+        ),
     ] = None,
     config: Config = None,
     data: Data = DATA,
@@ -56,6 +59,7 @@ def verify(
 ) -> None:
     """Is the audit chain whole, and does it tell of the document with that digest? Exit code 1 where not."""
     from disposal import audit
+    from disposal.stamp import find_printed
 
     settings = settings_at_hand(context, config, data)
     installation = at_hand(settings, data)
@@ -68,7 +72,7 @@ def verify(
         "broken": found.broken,
         "reason": found.reason,
     }
-    line = audit.find_digest(installation.engine, settings.mine, digest) if digest is not None else None
+    line = find_printed(installation.engine, settings.mine, digest) if digest is not None else None
     if digest is not None:
         told = {"subject": line.subject, "sequence": line.sequence, "at": line.at.isoformat()} if line else None
         result |= {"document": told}

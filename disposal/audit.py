@@ -139,16 +139,22 @@ def verify(engine: Engine, mine: str, head: Head | None = None) -> Verification:
     return Verification(expected - 1, None, "")
 
 
-def find_digest(engine: Engine, mine: str, digest: str) -> AuditLine | None:
-    """The line that tells of a document whose content has this SHA-256, as it is printed on each copy; else None."""
+def find_digest(engine: Engine, mine: str, digest: str, subject: str = "") -> AuditLine | None:
+    """The line that tells of a document whose content has this SHA-256, as it is printed on each copy; else None.
+
+    ``subject``: only lines of that alert (``alert/ID``).
+    """
     wanted = digest.strip().lower()
     if len(wanted) != len(GENESIS) or not wanted.isalnum():
         return None
     query = (
         select(AuditLine)
-        .where(AuditLine.mine == mine, AuditLine.action == "drafted", col(AuditLine.after).contains(wanted))
+        .where(AuditLine.mine == mine, col(AuditLine.subject).startswith("alert/"))
+        .where(col(AuditLine.after).contains(wanted))
         .order_by(col(AuditLine.sequence))
     )
+    if subject:
+        query = query.where(AuditLine.subject == subject)
     with reading(engine) as session:
         return next((a for a in session.exec(query) if json.loads(a.after).get("digest") == wanted), None)
 

@@ -13,8 +13,8 @@ from disposal.checks import check
 from disposal.document import Bilingual, Document, DocumentContent, DocumentState, document_identity, to_json
 from disposal.errors import AlertError, AlreadyDecidedError, EditError, ReasonMissingError, StateError
 from disposal.notify import post
-from disposal.paper import content_digest
 from disposal.situation import draft_request
+from disposal.stamp import content_digest
 from stream.database import reading, writing
 from stream.messages import utc_now
 

@@ -1,6 +1,5 @@
 """What a printed document says, block by block, in Chinese or English: the same for every file format."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, tzinfo
@@ -11,9 +10,12 @@ import numpy as np
 
 from disposal.document import Bilingual, Document, DocumentContent, Verdict
 from disposal.policy import CONDITIONS
+from disposal.stamp import content_digest, picture_of, stamp_of
 from disposal.words import clock, decision_in, figures_in, local_times, state_in
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+CODE_WIDTH = 35.0
+"""Millimetres of the QR code: its smallest squares are half a millimetre wide, which every telephone reads."""
 _KNOWN_HEADERS = (b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\x89PNG")
 _WORDS: dict[str, Bilingual] = {
     "number": Bilingual("编号", "Number"),
@@ -42,6 +44,10 @@ _WORDS: dict[str, Bilingual] = {
     "decided": Bilingual("决定", "Decision"),
     "signatures": Bilingual("签字", "Signatures"),
     "digest": Bilingual("内容摘要 SHA-256：", "SHA-256 of the content: "),
+    "code": Bilingual(
+        "扫码核对：minewatch audit verify --digest 加二维码内容。",
+        "To check this copy, scan the code: minewatch audit verify --digest and what it says.",
+    ),
 }
 
 
@@ -77,9 +83,10 @@ class Rows(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A JPEG or PNG that every format can show."""
+    """A JPEG or PNG that every format can show; ``width`` in millimetres."""
 
     data: bytes
+    width: float = 150.0
 
 
 Block = Title | Heading | Line | Bullet | Rows | Picture
@@ -111,6 +118,11 @@ def blocks(
     ]
 
 
+def word(key: str, language: str) -> str:
+    """A word of the paper's own, in ``language``."""
+    return _WORDS[key].text(language)
+
+
 class _Paper:
     """The parts of one document in one language."""
 
@@ -119,7 +131,7 @@ class _Paper:
         self._zone = zone
 
     def said(self, text: Bilingual) -> str:
-        return _printable(text.text(self._language))
+        return printable(text.text(self._language))
 
     def own_words(self, text: Bilingual) -> Iterator[Block]:
         yield from (Line(line) for line in self.said(text).splitlines())
@@ -141,9 +153,9 @@ class _Paper:
     def pictures(self, pictures: Iterable[bytes | str]) -> Iterator[Block]:
         for picture in pictures:
             yield Line(self._word("evidence"))
-            data = picture if isinstance(picture, str) else _showable(picture)
+            data = picture if isinstance(picture, str) else showable(picture)
             yield (
-                Picture(data) if isinstance(data, bytes) else Line(self._word("no-picture") + _printable(data or "?"))
+                Picture(data) if isinstance(data, bytes) else Line(self._word("no-picture") + printable(data or "?"))
             )
 
     def clauses(self, content: DocumentContent) -> Iterator[Block]:
@@ -151,7 +163,7 @@ class _Paper:
         if not content.citations:
             yield Line(self._word("no-clauses"))
         for cited in content.citations:
-            yield Line(f"{self.said(cited.label)} [{_printable(cited.version_id)}]", strong=True)
+            yield Line(f"{self.said(cited.label)} [{printable(cited.version_id)}]", strong=True)
             yield Line(self.said(cited.required))
 
     def list(self, heading: str, lines: Iterable[Bilingual]) -> Iterator[Block]:
@@ -179,24 +191,21 @@ class _Paper:
         if row.decided_by:
             decision = decision_in(row.decision or "", self._language)
             said = f"{self._word('decided')}: {decision}, {row.decided_by}, {clock(row.decided_at, self._zone)}"
-            yield Line(_printable(f"{said}. {row.reason}" if row.reason else said))
+            yield Line(printable(f"{said}. {row.reason}" if row.reason else said))
         yield Line(f"{self._word('signatures')}: ____________    ____________")
         yield Line(self._word("digest"))
         yield Line(content_digest(row))
+        yield Line(self._word("code"))
+        yield Picture(picture_of(stamp_of(row)), CODE_WIDTH)
 
     def _rows(self, *rows: tuple[str, str]) -> Rows:
-        return Rows(tuple((_printable(name), _printable(value)) for name, value in rows))
+        return Rows(tuple((printable(name), printable(value)) for name, value in rows))
 
-    def _word(self, word: str) -> str:
-        return _WORDS[word].text(self._language)
-
-
-def content_digest(row: Document) -> str:
-    """SHA-256 of what the document says, as it is printed on it and stands in the audit."""
-    return hashlib.sha256(row.content.encode()).hexdigest()
+    def _word(self, key: str) -> str:
+        return word(key, self._language)
 
 
-def _showable(picture: bytes) -> bytes | None:
+def showable(picture: bytes) -> bytes | None:
     """The picture, written anew where its header is one that not every format knows; None where it is no picture."""
     decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
     if decoded is None:
@@ -204,6 +213,6 @@ def _showable(picture: bytes) -> bytes | None:
     return picture if picture.startswith(_KNOWN_HEADERS) else cv2.imencode(".jpg", decoded)[1].tobytes()
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without what files cannot hold; people's notes and names come from outside."""
     return _UNPRINTABLE.sub("", text)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import docx
 from docx.oxml.ns import qn
-from docx.shared import Cm, Pt
+from docx.shared import Mm, Pt
 
 from disposal.paper import Block, Bullet, Heading, Line, Picture, Rows, Title
 
@@ -36,8 +36,8 @@ def write_docx(paper: Sequence[Block], language: str) -> bytes:
                 for name, value in rows:
                     cells = table.add_row().cells
                     cells[0].text, cells[1].text = name, value
-            case Picture(data):
-                file.add_picture(io.BytesIO(data), width=Cm(15))
+            case Picture(data, width):
+                file.add_picture(io.BytesIO(data), width=Mm(width))
     out = io.BytesIO()
     file.save(out)
     return out.getvalue()

@@ -12,8 +12,8 @@ from disposal.chinese_font import small_font
 from disposal.paper import Block, Bullet, Heading, Line, Picture, Rows, Title
 
 _FONT = "chinese"
-_WIDTH, _HEIGHT = 150.0, 110.0
-"""What a picture may take at most, in millimetres."""
+_HEIGHT = 110.0
+"""Millimetres that a picture may be high at most."""
 
 
 def write_pdf(paper: Sequence[Block], language: str) -> bytes:
@@ -68,8 +68,8 @@ class _Writer:
                 self._text(f"• {text}", 10.5, 6)
             case Rows(rows):
                 self._rows(rows)
-            case Picture(data):
-                self._picture(data)
+            case Picture(data, width):
+                self._picture(data, width)
 
     def close(self) -> bytes:
         """Everything that was printed."""
@@ -91,6 +91,6 @@ class _Writer:
                 row.cell(name)
                 row.cell(value)
 
-    def _picture(self, data: bytes) -> None:
-        self._pdf.image(io.BytesIO(data), w=_WIDTH, h=_HEIGHT, keep_aspect_ratio=True)
+    def _picture(self, data: bytes, width: float) -> None:
+        self._pdf.image(io.BytesIO(data), w=width, h=_HEIGHT, keep_aspect_ratio=True)
         self._pdf.ln(2)

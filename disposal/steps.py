@@ -25,13 +25,13 @@ from disposal.drafter import Draft, Drafter
 from disposal.due import BACK_OFF, Claim, Line, Move, Result, Standing, claim, finish, next_move, release
 from disposal.ledger import book
 from disposal.notify import post
-from disposal.paper import content_digest
 from disposal.policy import PolicyVersion, in_force, may_close
 from disposal.request import DraftRequest, stored
 from disposal.sampling import sampled, sampling_share, tally
 from disposal.second_look import note
 from disposal.settings import DisposalSettings
 from disposal.situation import closed_on, closure_facts, draft_request, events_of, telling_of
+from disposal.stamp import content_digest
 from disposal.told import tell_of
 from rules.matcher import Match
 from stream.database import out_of_room, reading

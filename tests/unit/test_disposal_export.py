@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,13 +20,15 @@ from console.cli import app
 from console.schema import prepare
 from disposal import chinese_font
 from disposal.audit import find_digest
-from disposal.document import EFFECTS, Document, DocumentState, to_json
+from disposal.document import EFFECTS, Bilingual, Document, DocumentState, to_json
 from disposal.drafter import Drafter
+from disposal.editing import edit_document
 from disposal.errors import AlertError, ExportError, FontMissingError
 from disposal.export import export
 from disposal.intake import take_all
 from disposal.policy import SHIPPED, AreaReading, Cited, ClosureFacts, may_close
 from disposal.settings import DisposalSettings, DrafterSettings
+from disposal.stamp import find_printed
 from disposal.steps import Steps
 from disposal.words import DECISIONS, STATES, figures_in, local_times
 from stream.database import open_database, reading, writing
@@ -101,7 +104,7 @@ def test_the_file_says_everything_that_the_document_says(engine: Engine, store: 
         assert fact.value.text(language).removesuffix(" UTC") in text
     assert hashlib.sha256(row.content.encode()).hexdigest() in text
     assert f"{content.deadline:%Y-%m-%d %H:%M} (UTC+00:00)" in text
-    assert len(docx.Document(io.BytesIO(data)).inline_shapes) == 1
+    assert len(docx.Document(io.BytesIO(data)).inline_shapes) == 2, "the evidence and the QR code"
     assert ("自动关闭" in text) == (language == "zh")
 
 
@@ -149,7 +152,7 @@ def test_a_picture_without_the_usual_header_is_shown_too(engine: Engine, store: 
     bare = jpeg[:2] + jpeg[2 + 2 + int.from_bytes(jpeg[4:6]) :]  # the same without its JFIF segment
     assert jpeg[2:4] == b"\xff\xe0"
     row = document(engine, (picture(store, bare),))
-    assert len(docx.Document(io.BytesIO(export(engine, store, MINE, row.id, "en"))).inline_shapes) == 1
+    assert len(docx.Document(io.BytesIO(export(engine, store, MINE, row.id, "en"))).inline_shapes) == 2
 
 
 def test_missing_and_damaged_evidence_is_said_and_hides_nothing_else(engine: Engine, store: EvidenceStore) -> None:
@@ -250,10 +253,65 @@ def test_the_command_says_whether_a_printed_digest_is_of_this_house(tmp_path: Pa
     config.write_text(f'mine = "{MINE}"\n[database]\nurl = "sqlite:///{tmp_path / "command.db"}"\n')
     arguments = ["audit", "verify", "--json", "--config", str(config), "--data", str(tmp_path / "data"), "--digest"]
     printed = hashlib.sha256(row.content.encode()).hexdigest()
-    answer = CliRunner().invoke(app, [*arguments, printed])
-    assert answer.exit_code == 0
-    found = json.loads(answer.stdout)
-    assert (found["whole"], found["document"]["subject"]) == (True, f"alert/{row.alert_id}")
-    forged = CliRunner().invoke(app, [*arguments, printed[::-1]])
-    assert forged.exit_code == 1
-    assert json.loads(forged.stdout)["document"] is None
+    store = EvidenceStore(tmp_path / "evidence")
+    scanned = scanned_from(export(engine, store, MINE, row.id, "zh", "pdf"))
+    assert scanned == f"minewatch:{MINE}:{row.id}:{printed}"
+    for known in (printed, scanned):
+        answer = CliRunner().invoke(app, [*arguments, known])
+        assert answer.exit_code == 0
+        found = json.loads(answer.stdout)
+        assert (found["whole"], found["document"]["subject"]) == (True, f"alert/{row.alert_id}")
+    with writing(engine) as session:
+        kept = session.get_one(Document, row.id)
+        kept.content = kept.content.replace("north", "south").replace("20 m", "2 m")
+        assert kept.content != row.content
+    changed = scanned_from(export(engine, store, MINE, row.id, "zh", "pdf"))
+    for other in (printed[::-1], changed):
+        forged = CliRunner().invoke(app, [*arguments, other])
+        assert forged.exit_code == 1
+        assert json.loads(forged.stdout)["document"] is None
+
+
+def scanned_from(data: bytes) -> str:
+    """What a telephone reads off the one QR code among the pictures of a DOCX or PDF."""
+    if data.startswith(b"%PDF"):
+        pictures = [image.data for page in pypdf.PdfReader(io.BytesIO(data)).pages for image in page.images]
+    else:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            pictures = [file.read(name) for name in file.namelist() if name.startswith("word/media/")]
+    decoded = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR) for one in pictures]
+    (said,) = [said for one in decoded if (said := cv2.QRCodeDetector().detectAndDecode(one)[0])]
+    return said
+
+
+def test_the_code_names_its_document_and_every_part_of_it_has_to_be_true(engine: Engine, store: EvidenceStore) -> None:
+    jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+    row = document(engine, (picture(store, jpeg),))
+    said = scanned_from(export(engine, store, MINE, row.id, "en"))
+    line = find_printed(engine, MINE, f" {said}\n")
+    assert line is not None
+    assert line.subject == f"alert/{row.alert_id}"
+    alert, digest = row.alert_id, said.rpartition(":")[2]
+    for forged in (
+        f"minewatch:south:{row.id}:{digest}",
+        f"minewatch:{MINE}:{alert}-2:{digest}",
+        f"minewatch:{MINE}:{'0' * 32}-1:{digest}",
+        f"minewatch:{MINE}:{row.id}:{digest[::-1]}",
+        said[:-1],
+        f"{said}0",
+        "https://example.org/",
+    ):
+        assert find_printed(engine, MINE, forged) is None, forged
+    assert find_printed(engine, "south", said) is None
+
+
+def test_what_a_person_wrote_on_a_document_is_known_by_its_digest_too(engine: Engine, store: EvidenceStore) -> None:
+    row = document(engine)
+    with writing(engine) as session:
+        session.get_one(Document, row.id).state = DocumentState.PENDING_APPROVAL
+    changes = {"measures": (Bilingual("立即停机", "Stop the belt"),)}
+    version = edit_document(engine, MINE, row.alert_id, row.version, "li", changes, "en")
+    said = scanned_from(export(engine, store, MINE, f"{row.alert_id}-{version}", "zh"))
+    line = find_printed(engine, MINE, said)
+    assert line is not None
+    assert (line.actor, line.subject) == ("li", f"alert/{row.alert_id}")
