@@ -17,6 +17,12 @@ from stream.settings import DatabaseSettings
 
 _PATIENCE = 30.0
 """Seconds for which a lock of SQLite's is waited for."""
+PATIENCE_MS = int(_PATIENCE * 1000)
+OVERDUE = 4000
+"""Pages in SQLite's write-ahead log at which a commit carries them over itself, because nobody else did
+(``stream.write_ahead``)."""
+_LARGEST_LOG = 64 * 1024**2
+"""Bytes that the log's file keeps once it is begun anew; up to there its room is used again, which costs least."""
 _ASK_AGAIN = 0.003
 """Seconds between two tries for the write lock: about what a small transaction takes."""
 _NO_ROOM = {
@@ -119,9 +125,15 @@ def _prepare_sqlite(engine: Engine) -> None:
         # The driver's own transaction handling starts late and upgrades locks; BEGIN is issued below instead.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
+        cursor.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
         _write_ahead(cursor)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        pragmas = (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={OVERDUE}",
+            f"journal_size_limit={_LARGEST_LOG}",
+        )
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -153,7 +165,7 @@ def _begin_writing(connection: Any) -> None:
             else:
                 return
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={PATIENCE_MS}")
 
 
 def _write_ahead(cursor: Any) -> None:
