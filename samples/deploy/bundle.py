@@ -31,9 +31,10 @@ def main() -> int:
     parser.add_argument("--wheels", type=Path, help="a folder of wheels that come before the registry's")
     parser.add_argument("--own-wheel-only", action="store_true", help="leave the dependencies out")
     chosen = parser.parse_args()
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen.output, prefix=".bundle-") as folder:
-        archive = make(Path(folder), chosen.output, chosen.wheels, own_wheel_only=chosen.own_wheel_only)
+    output = chosen.output.resolve()  # pip runs in a folder of its own
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".bundle-") as folder:
+        archive = make(Path(folder), output, chosen.wheels, own_wheel_only=chosen.own_wheel_only)
     sys.stdout.write(f"{archive} ({archive.stat().st_size / 1024**2:.0f} MiB)\n")
     return 0
 

@@ -60,8 +60,8 @@ def sealed(bundle: Path) -> None:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of our own wheel alone."""
     output = tmp_path_factory.mktemp("bundle")
-    command = [sys.executable, ROOT / "samples" / "deploy" / "bundle.py", "--output", output, "--own-wheel-only"]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=200)
+    command = [sys.executable, ROOT / "samples" / "deploy" / "bundle.py", "--output", output.name, "--own-wheel-only"]
+    done = subprocess.run([*map(str, command)], cwd=output.parent, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     [made] = output.iterdir()
     return made
