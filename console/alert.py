@@ -17,6 +17,7 @@ from console.alert_view import (
     possible,
     risk_events,
     timeline,
+    told_verdict,
 )
 from console.auth import allowed, anybody_logged_in, text_field
 from console.edited import changes_of
@@ -83,7 +84,8 @@ def _page(request: Request, alert_id: str, status: int = 200, sentence: str = ""
             cited_figures=figures_of(session, [c.version_id for c in content.citations]) if content else {},
             matches=document.read_matches() if document else (),
             checks=document.read_checks() if document else (),
-            verdict=document.read_verdict() if document else None,
+            verdict=told_verdict(document)[0],
+            blind=told_verdict(document)[1],
             readings=latest(ours.engine, ours.mine, place=alert.place),
             pictures=pictures_of(events),
             measured_values=measured_of(events),

@@ -13,7 +13,7 @@ from console.pictures import picture_address
 from console.related import group_size
 from disposal.alert import Alert, AlertRisk
 from disposal.audit import AuditLine
-from disposal.document import EFFECTS, OPEN, Bilingual, Decision, Document, DocumentState
+from disposal.document import EFFECTS, OPEN, Bilingual, Decision, Document, DocumentState, Verdict
 from disposal.shelving import is_shelved, may_be_shelved
 from stream.messages import Evidence, Measured, Risk, utc_now
 
@@ -147,6 +147,16 @@ def current_document(session: Session, alert: Alert) -> Document | None:
     return session.exec(
         select(Document).where(Document.alert_id == alert.id, Document.version == alert.document_version)
     ).first()
+
+
+def told_verdict(document: Document | None) -> tuple[Verdict | None, bool]:
+    """What the policy said, and whether that is kept back.
+
+    While a policy is on trial, whoever decides must not know what it would do: his decision is what it is held against.
+    """
+    verdict = document.read_verdict() if document else None
+    blind = verdict is not None and verdict.shadow and document is not None and document.decided_by is None
+    return (None if blind else verdict), blind
 
 
 def risk_events(session: Session, alert_id: str, limit: int = EVENTS) -> list[Risk]:

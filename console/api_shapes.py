@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from console.alert_view import Line
+from console.alert_view import Line, told_verdict
 from console.errors import WrongInputError
 from disposal.alert import Alert
 from disposal.decision import LONGEST_REASON
@@ -91,7 +91,10 @@ class EvidenceShape(Shape):
 
 
 class DocumentShape(Shape):
-    """The disposal document in force: what it says, the clauses found for it, the policy's verdict and its reasons."""
+    """The disposal document in force: what it says, the clauses found for it, the policy's verdict and its reasons.
+
+    ``verdict`` is null before the policy was asked, and while a policy on trial waits for a person's own decision.
+    """
 
     version: int
     state: str
@@ -113,7 +116,7 @@ class DocumentShape(Shape):
             **{name: getattr(row, name) for name in names},
             content=json.loads(row.content) if row.content else None,
             matches=json.loads(row.matches),
-            verdict=json.loads(row.verdict) if row.verdict else None,
+            verdict=json.loads(row.verdict) if row.verdict and not told_verdict(row)[1] else None,
         )
 
 

@@ -1,6 +1,7 @@
 """The audit for those who check it: searched, verified from the first line to the last, and exported as it stands."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,9 +11,10 @@ from fastapi.responses import Response, StreamingResponse
 from sqlmodel import col, or_, select
 
 from console.auth import allowed
+from console.figures import Figures
 from console.pages import language, render
 from console.services import Services, services
-from console.translations import said_as
+from console.translations import Phrases, said_as
 from disposal.audit import AuditLine, verify
 from stream.database import reading
 
@@ -21,6 +23,8 @@ LINES = 100
 _CHECKING = allowed("auditor", "officer", "administrator")
 _FIELDS = ("who", "what", "subject", "since", "until")
 _LONGEST = 100
+_LONGEST_VALUE = 300
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", re.ASCII)
 
 router = APIRouter()
 
@@ -28,7 +32,7 @@ router = APIRouter()
 @router.get("/audit", dependencies=[_CHECKING], include_in_schema=False)
 def audit_page(request: Request) -> Response:
     """The newest lines that fit ``?who=&what=&subject=&since=&until=``, before ``?before=``; ``?verify=yes`` checks."""
-    ours, typed = services(request), _typed(request)
+    ours, typed, tongue = services(request), _typed(request), language(request)
     before = request.query_params.get("before", "")
     query = select(AuditLine).where(*_wanted(ours, typed, language(request)))
     if before.isascii() and before.isdigit() and len(before) < 19:
@@ -41,7 +45,7 @@ def audit_page(request: Request) -> Response:
     return render(
         request,
         "audit.html",
-        lines=[(line, _change(line)) for line in lines[:LINES]],
+        lines=[(line, _change(line, Phrases(tongue), Figures(tongue, ours.zone))) for line in lines[:LINES]],
         typed=typed,
         narrowed=narrowed,
         further=narrowed | more if more else {},
@@ -97,18 +101,40 @@ def _day(ours: Services, text: str, days: int = 0) -> datetime | None:
         return None
 
 
-def _change(line: AuditLine) -> list[tuple[str, str, str]]:
-    """What the line changed: the name of each part, what it was and what it is."""
+def _change(line: AuditLine, said: Phrases, figures: Figures) -> list[tuple[str, str, str, str]]:
+    """What the line changed: the name of each part, what it was and what it is; what has parts of its own as JSON."""
     before, after = json.loads(line.before), json.loads(line.after)
-    return [
-        (name, _short(before.get(name)), _short(after.get(name)))
-        for name in dict.fromkeys((*before, *after))
-        if before.get(name) != after.get(name)
-    ]
+    found = []
+    for name in dict.fromkeys((*before, *after)):
+        was, now = before.get(name), after.get(name)
+        if was == now or (was or now) in (None, "", [], {}):
+            continue
+        if any(isinstance(value, dict) or _nested(value) for value in (was, now)):
+            found.append(
+                (name, "", "", json.dumps(now if now is not None else was, ensure_ascii=False, indent=1)[:4000])
+            )
+        else:
+            found.append((name, _short(was, said, figures), _short(now, said, figures), ""))
+    return found
 
 
-def _short(value: Any) -> str:
+def _nested(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(part, dict | list) for part in value)
+
+
+def _short(value: Any, said: Phrases, figures: Figures) -> str:
+    """A value in the reader's words where it is a state or a time."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 300 else f"{text[:299]}…"
+    if isinstance(value, bool):
+        return said("yes" if value else "no")
+    if isinstance(value, list):
+        return ", ".join(_short(part, said, figures) for part in value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if _TIME.fullmatch(value):
+        return figures.full(datetime.fromisoformat(value))
+    for kind in ("document", "state", "policy", "role", "decision"):
+        if (word := said.known(f"{kind}.{value}", "")) and value:
+            return word
+    return value if len(value) <= _LONGEST_VALUE else f"{value[: _LONGEST_VALUE - 1]}…"

@@ -64,7 +64,8 @@ def busy(mine: Mine) -> dict[str, str]:
     store_site(mine.engine, site.model_copy(update={"zones": (zone,)}), "officer")
     return {
         "queue": "/", "alert": f"/alerts/{belt}", "edit": f"/alerts/{belt}/edit", "handover": "/handover",
-        "figures": "/figures?span=month", "policies": "/policy", "zones": "/wall/cam-belt/zones",
+        "figures": "/figures?span=month", "policies": "/policy", "backtest": "/policy/backtest?policy=routine@1", "shadow": "/policy/shadow?policy=routine@1",
+        "samples": "/policy/samples", "audit": "/audit", "zones": "/wall/cam-belt/zones",
         "cameras": "/cameras", "duty": "/duty", "emergency": f"/emergency/{belt}", "hazard": "/hazards/new",
         "wall": "/wall",
     }  # fmt: skip
