@@ -17,6 +17,7 @@ from rules.clause import Provision, editions, history, listing
 from rules.errors import ClauseError, EmbeddingError
 from rules.figure import figure_bytes
 from rules.revision import edit, publish, review
+from stream.catalogue import RISK_TYPES
 from stream.messages import utc_now
 
 if TYPE_CHECKING:
@@ -102,30 +103,33 @@ def _page(request: Request, identity: str, error: RefusedError | None = None) ->
     versions = visible_versions(services(request), identity)
     sentence = error.sentence(language(request)) if error else ""
     return render(
-        request, "clause.html", error.status if error else 200, versions=versions, changes=_changes(versions),
+        request, "clause.html", error.status if error else 200, versions=versions, changes=_changes(versions, language(request)),
         sentence=sentence,
     )  # fmt: skip
 
 
-def _changes(versions: list[Provision]) -> dict[str, dict[str, Difference]]:
+def _changes(versions: list[Provision], tongue: str) -> dict[str, dict[str, Difference]]:
     """What each version says otherwise than what was published last before it, by the version's id and field."""
     changes, before = {}, None
     for version in versions:
         if before is not None:
-            told = {name: difference(_told(before, name), _told(version, name)) for name in _COMPARED}
+            told = {n: difference(_told(before, n, tongue), _told(version, n, tongue)) for n in _COMPARED}
             changes[version.version_id] = {name: d for name, d in told.items() if d.any}
         before = before if version.state in ("DRAFT", "REVIEWED") else version
     return changes
 
 
-def _told(version: Provision, field: str) -> str:
+def _told(version: Provision, field: str, tongue: str) -> str:
     """A field of the version in words that can be compared."""
     value = getattr(version.content, field)
     if field == "limits":
-        return "\n".join(limit.text("en") for limit in value)
+        return "\n".join(limit.text(tongue) for limit in value)
     if field == "figures":
         return "\n".join(figure.caption or figure.sha256[:8] for figure in value)
-    return ", ".join(value) if isinstance(value, tuple) else value or ""
+    if field == "hazards":
+        named = (RISK_TYPES[hazard] for hazard in value)
+        return "、".join(n.zh for n in named) if tongue == "zh" else ", ".join(n.en for n in named)
+    return value or ""
 
 
 def visible_versions(ours: Services, identity: str) -> list[Provision]:

@@ -174,5 +174,5 @@ def _orphaned(number: str, content: Content, tightened: Sequence[str]) -> list[t
 
 
 def _text(content: Content) -> str:
-    figures = [f"[{figure.caption or figure.sha256[:8]}]" for figure in content.figures]
+    figures = [f"[插图 figure: {figure.caption or figure.sha256[:8]}]" for figure in content.figures]
     return "\n".join([content.text_zh or content.text_en, *figures])
