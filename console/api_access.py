@@ -7,10 +7,8 @@ from fastapi.params import Depends as Declared
 from starlette.concurrency import run_in_threadpool
 
 from console.accounts import ROLES, Role
-from console.api_tokens import find_machine
-from console.auth import Gate, find_by_cookie, within_scope
+from console.auth import Gate, find_by_cookie, machine, within_scope
 from console.errors import ForbiddenError, NotLoggedInError, PasswordDueError, TokenRefusedError
-from console.services import services
 from console.sessions import Visitor
 
 API = "/api/v1"
@@ -32,7 +30,7 @@ class ApiGate(Gate):
     async def __call__(self, request: Request) -> Visitor | None:
         """The machine or person. Raises TokenRefusedError, NotLoggedInError, PasswordDueError and ForbiddenError."""
         given = request.headers.get("authorization")
-        visitor = await run_in_threadpool(_machine, request, given) if given else None
+        visitor = await run_in_threadpool(machine, request, given) if given else None
         by_token = visitor is not None
         if visitor is None:
             visitor = await run_in_threadpool(find_by_cookie, request)
@@ -53,11 +51,3 @@ class ApiGate(Gate):
 def machines(*roles: Role) -> Declared:
     """A route of the API for these roles, all of them where none is named."""
     return Depends(ApiGate(frozenset(roles or ROLES)))  # type: ignore[no-any-return]
-
-
-def _machine(request: Request, given: str) -> Visitor:
-    scheme, _, token = given.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise TokenRefusedError
-    ours = services(request)
-    return find_machine(ours.engine, ours.mine, token.strip())

@@ -19,6 +19,9 @@ PREFIX = "mw_"
 ACTOR = "api:"
 """What stands before a token's name where a person's name stands otherwise, in the audit above all."""
 LONGEST_DAYS = 366
+MONITOR = "monitor"
+"""The role of a token that reads the figures of the house and whether it is ready, and nothing else."""
+TOKEN_ROLES: tuple[str, ...] = (*ROLES, MONITOR)
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
 _NOTICE = timedelta(minutes=1)
 
@@ -53,7 +56,7 @@ def make_token(engine: Engine, mine: str, name: str, role: str, days: int, actor
     """
     if not _NAME.fullmatch(name):
         raise WrongInputError("error.token-name")
-    if role not in ROLES:
+    if role not in TOKEN_ROLES:
         raise WrongInputError("error.token-role")
     if not 1 <= days <= LONGEST_DAYS:
         raise WrongInputError("error.token-days", longest=LONGEST_DAYS)
@@ -94,6 +97,14 @@ def tokens_of(engine: Engine, mine: str) -> list[ApiToken]:
     with reading(engine) as session:
         rows = session.exec(select(ApiToken).where(ApiToken.mine == mine).order_by(col(ApiToken.created_at).desc()))
         return list(rows.all())
+
+
+def watched_by_token(engine: Engine, mine: str) -> bool:
+    """Whether some token for watching the house is good now."""
+    wanted = (ApiToken.mine == mine, ApiToken.role == MONITOR)
+    usable = (col(ApiToken.revoked_at).is_(None), col(ApiToken.expires_at) > utc_now())
+    with reading(engine) as session:
+        return session.exec(select(ApiToken.id).where(*wanted, *usable).limit(1)).first() is not None
 
 
 def find_machine(engine: Engine, mine: str, token: str) -> Visitor:

@@ -9,18 +9,20 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from fastapi.params import Depends as Declared
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.routing import BaseRoute
 
 from console.accounts import ROLES, Role
+from console.api_tokens import MONITOR, find_machine, watched_by_token
 from console.errors import (
     ForbiddenError,
     ForgedFormError,
     NotLoggedInError,
     PasswordDueError,
+    TokenRefusedError,
     WrongInputError,
-    WrongTokenError,
 )
 from console.scope import admit
 from console.services import services
@@ -31,8 +33,9 @@ FORM_FIELD = "form_token"
 FORM_HEADER = "x-form-token"
 UPLOAD_PATH = "/hazards"
 CODE_PATH = "/codes/import"
-UPLOADS = frozenset((UPLOAD_PATH, CODE_PATH))
-"""The addresses that take a file each: a photo of a hazard, and a code."""
+FORM_PATH = "/knowledge/form"
+UPLOADS = frozenset((UPLOAD_PATH, CODE_PATH, FORM_PATH))
+"""The addresses that take a file each: a photo of a hazard, a code, and the mine's own form."""
 MOST_FIELDS = 400
 """Fields of one form; a clause with a dozen limits, each for many kinds of place, has some 300."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -68,15 +71,30 @@ class Gate:
 class MachineGate(Gate):
     """Lets machines that watch the house through, besides people of its roles.
 
-    A machine shows the token that is set; where none is set, it is one that asks from this very host.
+    A machine shows a token of the role ``monitor``, or of the gate's roles. As long as the mine has no token of the
+    role ``monitor``, one that asks from this very host needs none.
     """
 
     async def __call__(self, request: Request) -> Visitor | None:
-        """None for a machine. Raises WrongTokenError besides what ``Gate`` raises."""
-        if _watches(request):
+        """None for a machine of this host. Raises TokenRefusedError besides what ``Gate`` raises."""
+        if given := request.headers.get("authorization"):
+            request.state.visitor = await run_in_threadpool(machine, request, given)
+            if request.state.visitor.role not in (self.roles or frozenset()) | {MONITOR}:
+                raise ForbiddenError(role=request.state.visitor.role)
+            return None
+        if _from_this_host(request) and not await run_in_threadpool(_needs_token, request):
             request.state.visitor = None
             return None
         return await super().__call__(request)
+
+
+def machine(request: Request, given: str) -> Visitor:
+    """Whose token an ``Authorization`` header shows. Raises TokenRefusedError where it shows none that is good."""
+    scheme, _, token = given.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenRefusedError
+    ours = services(request)
+    return find_machine(ours.engine, ours.mine, token.strip())
 
 
 def within_scope(request: Request, visitor: Visitor) -> None:
@@ -177,14 +195,12 @@ def form(request: Request) -> FormData:
     return found
 
 
-def _watches(request: Request) -> bool:
-    token = services(request).settings.monitoring_token.get_secret_value()
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if token:
-        if scheme and not (scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())):
-            raise WrongTokenError
-        return bool(scheme)
-    return _from_this_host(request)
+def _needs_token(request: Request) -> bool:
+    ours = services(request)
+    try:
+        return watched_by_token(ours.engine, ours.mine)
+    except SQLAlchemyError:
+        return False  # that the database does not answer is just what is asked for
 
 
 def _from_this_host(request: Request) -> bool:

@@ -27,7 +27,7 @@ class NotLoggedInError(RefusedError):
 
 
 class WrongTokenError(RefusedError):
-    """A machine showed a token, and not the one that is set."""
+    """A stage of another host showed a password, and not the one that is set."""
 
     status = 401
     key = "error.token"

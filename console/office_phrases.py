@@ -55,6 +55,7 @@ OFFICE_PHRASES: dict[str, tuple[str, str]] = {
     "field.zones": ("区域", "zones"),
     "field.target": ("目标", "target"),
     "field.sample": ("抽查比例", "sample"),
+    "role.monitor": ("监控（只读取指标）", "Monitoring (metrics alone)"),
     "backtest": ("策略回测", "Backtest"),
     "backtest.intro": (
         "用当时已知的情况，让策略重新判断过去的报警：哪些会自动关闭，其余为何不会，人当时怎么决定。",

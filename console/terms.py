@@ -225,8 +225,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "error.not-logged-in": ("请先登录。", "Sign in first."),
     "error.password-due": ("请先修改一次性密码。", "Replace the one-time password first."),
     "error.token": (
-        "此令牌不是 console.monitoring_token 所设的令牌。",
-        "This token is not the one that console.monitoring_token sets.",
+        "此密码不是 console.evidence_password 所设的密码。",
+        "This password is not the one that console.evidence_password sets.",
     ),
     "error.forbidden": ("您的角色（{role}）不能使用此页面。", "Your role ({role}) does not open this page."),
     "error.forged": (

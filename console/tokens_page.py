@@ -3,8 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from console.accounts import ROLES
-from console.api_tokens import LONGEST_DAYS, make_token, revoke_token, tokens_of
+from console.api_tokens import LONGEST_DAYS, TOKEN_ROLES, make_token, revoke_token, tokens_of
 from console.auth import allowed, text_field
 from console.errors import MissingError, WrongInputError
 from console.pages import language, render, see_other
@@ -59,7 +58,7 @@ def _page(request: Request, *, status: int = 200, token: str = "", sentence: str
         status,
         tokens=tokens_of(ours.engine, ours.mine),
         now=utc_now(),
-        roles=ROLES,
+        roles=TOKEN_ROLES,
         longest=LONGEST_DAYS,
         token=token,
         sentence=sentence,

@@ -80,19 +80,13 @@ class WebSettings(Section):
         title="Cameras of this machine",
         description="Whether a camera that is added at the console may stand at this machine's own addresses.",
     )
-    monitoring_token: SecretStr = Field(
-        SecretStr(""),
-        title="Monitoring token",
-        description="What a machine shows as 'Authorization: Bearer TOKEN' to read /metrics and /readyz, 20 signs or more; empty: only from this host, and never behind a proxy.",
-    )
-
     evidence_password: SecretStr = Field(
         SecretStr(""),
         title="Evidence password",
         description="What stages of other hosts show to keep their evidence in this host's folder, 20 signs or more (theirs: evidence.password); empty: none may.",
     )
 
-    @field_validator("monitoring_token", "evidence_password")
+    @field_validator("evidence_password")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < _SHORTEST_TOKEN:
