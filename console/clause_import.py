@@ -19,6 +19,7 @@ from starlette.datastructures import UploadFile
 from console.auth import CODE_PATH, allowed, form, text_field
 from console.difference import difference
 from console.errors import MissingError, RefusedError, WrongInputError
+from console.import_words import warning_in
 from console.pages import language, render, see_other
 from console.services import services
 from rules.clause import editions, listing
@@ -223,5 +224,5 @@ def _form(request: Request, error: RefusedError | None = None, **found: object) 
     return render(
         request, "import.html", error.status if error else 200, typed=typed,
         codes={row.code: row for row in editions(ours.engine, ours.mine)}, most=ours.settings.code_bytes // 1024**2,
-        sentence=error.sentence(language(request)) if error else "", **found,
+        sentence=error.sentence(language(request)) if error else "", warning_in=warning_in, **found,
     )  # fmt: skip

@@ -334,6 +334,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "clause.nothing": ("没有适用的条款。", "No clause applies."),
     "early": ("预警，尚未超限", "early warning, limit not broken yet"),
     "fact.since-then": ("此后", "Since then"),
+    "clause.all": ("全部条款", "All clauses"),
     "clause.edit": ("修改（生成新草稿）", "Edit (makes a new draft)"),
     "clause.save": ("保存为新草稿", "Save as a new draft"),
     "clause.review": ("审核通过", "Mark as reviewed"),

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from console.pages import LANGUAGE_COOKIE
 from console.web_settings import WebSettings
 from rules.clause import history, in_force, listing
 from stream.messages import utc_now
@@ -104,6 +105,20 @@ def test_a_figure_is_kept_with_its_clause_shown_with_it_and_with_what_cites_it(m
     looked_at = sent(officer, "belt.docx", file.getvalue(), edition="1").text
     assert "Figures kept: 1." in looked_at
     assert "belt" in looked_at.partition("<ins>")[2]
+    figures = [f'<p>第{n}条 甲<img src="{src}">乙</p>' for n, src in (("十二", "../a.png"), ("十四", "x.svg"))]
+    warned = sent(officer, "belt.html", "".join(figures).encode(), edition="1").text
+    assert "Clause 12: the picture a.png is not kept: it lies outside of the file&#39;s folder." in warned
+    officer.cookies.set(LANGUAGE_COOKIE, "zh")
+    warned = sent(officer, "belt.html", "".join(figures).encode(), edition="1").text
+    for sentence in (
+        "第12条：插图“a.png”未保留：图在文件所在文件夹之外。",
+        "插图“x.svg”未保留：文件旁没有这幅图",
+        "等，另有",
+    ):
+        assert sentence in warned
+    assert "not kept" not in warned
+    assert "missing between" not in warned
+    officer.cookies.set(LANGUAGE_COOKIE, "en")
     token = looked_at.partition('name="token" value="')[2].partition('"')[0]
     assert send(officer, "/codes/take", {"token": token}).status_code == 303
     assert send(officer, "/codes/belt-code/1/review").status_code == 303

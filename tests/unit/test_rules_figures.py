@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import struct
 import zlib
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from lxml import etree
 from PIL import Image
 from sqlmodel import SQLModel, select
 
+from console.import_words import warning_in
 from rules.clause import Content, listing
 from rules.export import export_code
 from rules.figure import LARGEST_FIGURE, ClauseFigure, figure_bytes
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+HOUSE = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OMML = "http://schemas.openxmlformats.org/officeDocument/2006/math"
 FONT = next(Path("/usr/share/fonts").rglob("NotoSansCJK-Regular.ttc"))
@@ -310,3 +313,23 @@ def test_an_export_that_names_a_foreign_picture_fetches_nothing(engine, tmp_path
     report = taken(engine, tmp_path / "law.json")
     assert shown(engine) == {"1": []}
     assert "nothing is fetched" in "".join(report.warnings)
+
+
+def test_whatever_is_not_kept_is_told_in_chinese_too():
+    sources = "".join((HOUSE / "rules" / name).read_text() for name in ("pictures.py", "figure.py", "pdf_figures.py"))
+    said = re.findall(r'(?:refuse\([^"]*?(?:"[^"]*")?,\s*f?|NoFigureError\(f?|return )"((?:it|an?|no) [^"]+)"', sources)
+    assert len(said) >= 12
+    for sentence in said:
+        filled = re.sub(r"\{[^}]*\}", "7", sentence)
+        told = warning_in(f"Clause 7: the picture a.png is not kept: {filled}.", "zh")
+        assert (
+            re.search(
+                r"[A-Za-z]{4}",
+                told.replace("a.png", "")
+                .replace("Windows", "")
+                .replace("JPEG", "")
+                .replace("TIFF", "")
+                .replace("WebP", ""),
+            )
+            is None
+        ), told
