@@ -41,6 +41,9 @@ export function beep(pitch, times) {
   }
 }
 
+// A browser lets a page sound at once where a key or click led to it; elsewhere it waits for the first one.
+if ($('#sound')) unlock();
+
 let sounding = null;
 
 const RANKS = ['critical', 'high', 'medium', 'low'];

@@ -13,7 +13,7 @@ from stream.messages import utc_now
 from tests.clips import START
 from tests.integration.console_mine import PASSWORD, Mine
 from tests.integration.console_server import Running
-from tests.servers.chromium import OPTIONS
+from tests.servers.chromium import NOTES, OPTIONS, RED
 from vision.clip import WIDTH as CLIP_WIDTH
 from vision.clip import make_clip
 
@@ -205,6 +205,39 @@ def test_sound_is_off_until_something_was_clicked_and_the_page_says_so(page: Pag
     page.keyboard.press("s")
     expect(page.locator("#sound")).to_have_text("Sound: off")
     del mine
+
+
+def test_red_sounds_again_and_again_until_it_is_acknowledged(browser: Browser, running: Running, mine: Mine) -> None:
+    mine.raise_risk("belt-wear")
+    with browser.new_context(viewport=SIZE, base_url=running.address) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.add_init_script(f"({NOTES})();")
+        page.add_init_script("const every = setInterval; window.setInterval = (go, ms) => every(go, ms / 10);")
+        enter(page, "dispatcher")
+        page.keyboard.press("j")
+        expect(page.locator("#sound")).to_have_text("Sound: on")
+
+        def sounded() -> int:
+            return int(page.evaluate(f"window.notes[{RED}] ?? 0"))
+
+        assert sounded() == 0, "what is not red does not sound"
+        alert_id = mine.raise_risk("smoke")
+        expect(page.locator(f"#r-{alert_id}")).to_be_visible()
+        eventually(lambda: sounded() >= 3 * 4, 60)  # three notes at once, and again, and again
+        page.click('nav a[href="/wall"]')  # a page to which a click led sounds without another one
+        page.wait_for_url("**/wall")
+        eventually(lambda: sounded() >= 3 * 3, 60)
+        mine.raise_risk("belt-hole")
+        page.click('nav a[href="/"]')
+        page.wait_for_selector("html[data-ready] #card")
+        expect(page.locator("#card [data-alert]")).to_have_attribute("data-alert", alert_id)
+        eventually(lambda: sounded() > 0, 60)
+        page.wait_for_timeout(700)  # keys rest this long after the alert shown has changed by itself
+        page.keyboard.press("a")
+        expect(page.locator('#urgent[data-critical="0"]')).to_be_attached()
+        at_last = sounded()
+        page.wait_for_timeout(1000)
+        assert sounded() == at_last, "it goes on sounding after it was acknowledged"
 
 
 def test_everything_can_be_reached_by_tab_and_the_focus_is_seen(page: Page, mine: Mine) -> None:

@@ -14,7 +14,7 @@ from stream.database import reading
 from stream.messages import utc_now
 from tests.integration.console_mine import MINE, PASSWORD, Mine
 from tests.integration.console_server import Running
-from tests.servers.chromium import OPTIONS
+from tests.servers.chromium import BAND, NOTES, OPTIONS
 from tests.servers.relay import Relay
 
 WAIT = 60_000
@@ -31,6 +31,7 @@ def at_the_queue(chromium: Path, address: str, ahead: timedelta = timedelta()) -
         page.set_default_timeout(WAIT)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.clock.install(time=utc_now() + ahead)
+        page.add_init_script(f"({NOTES})();")
         page.goto("/login")
         page.fill("[name=name]", "dispatcher")
         page.fill("[name=password]", PASSWORD)
@@ -69,9 +70,12 @@ def test_a_minute_offline_loses_and_doubles_nothing_and_a_wrong_clock_misleads_n
         now = utc_now()
         assert shown[:2] in {f"{now:%H}", f"{now - timedelta(minutes=2):%H}"}
 
+        page.keyboard.press("j")  # a key wakes the sound, where the one that led here has not
+        expect(page.locator("#sound")).to_have_attribute("aria-pressed", "true", timeout=WAIT)
         wire.cut()
         page.clock.fast_forward(60_000)
         expect(page.locator("#lost")).to_be_visible(timeout=WAIT)
+        assert page.evaluate(f"window.notes[{BAND}] ?? 0") == 3, "the band sounds, once"
         missed = mine.raise_risk("smoke")
         page.keyboard.press("a")
         expect(page.locator("#notice")).to_contain_text("Not sent yet", timeout=WAIT)

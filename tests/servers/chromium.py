@@ -15,6 +15,19 @@ OPTIONS = [
 ]
 """What headless Chromium needs in a container with no network; give them to Playwright as ``args``."""
 
+NOTES = """() => {
+  window.notes = {};
+  const start = OscillatorNode.prototype.start;
+  OscillatorNode.prototype.start = function (...when) {
+    const pitch = this.frequency.value;
+    window.notes[pitch] = (window.notes[pitch] ?? 0) + 1;
+    return start.apply(this, when);
+  };
+}"""
+"""Counts in a page, from its beginning, the notes that it sounds, by pitch."""
+RED, BAND = "880", "330"
+"""The pitches of what is red, and of the band that says that nothing is heard of the server."""
+
 
 def chromium() -> Path:
     """The path of an installed Chromium."""
