@@ -32,6 +32,7 @@ from console import (
     edit_page,
     emergency_page,
     evidence_store,
+    form_page,
     handover_page,
     health,
     knowledge_page,
@@ -50,7 +51,7 @@ from console import (
     wall,
     zones_page,
 )
-from console.auth import CODE_PATH, UPLOAD_PATH
+from console.auth import CODE_PATH, FORM_PATH, UPLOAD_PATH
 from console.camera_test import Trials
 from console.clause_search import ClauseSearch
 from console.errors import (
@@ -71,6 +72,7 @@ from console.services import Services, screen_zone
 from console.shift_test import keep_testing
 from console.translations import text
 from console.web_settings import WebSettings, listen
+from disposal.own_form import LARGEST
 from rules.settings import RulesSettings
 from stream.evidence import EvidenceStore
 from stream.heartbeat import Heartbeat
@@ -94,6 +96,7 @@ _PAGES = (
     clauses,
     clause_edit,
     clause_import,
+    form_page,
     knowledge_page,
     ledger_page,
     wall,
@@ -152,7 +155,12 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _unlike_documented)
     app.add_exception_handler(SQLAlchemyError, _out_of_order)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=_PACKING)
-    sizes = {UPLOAD_PATH: settings.upload_bytes, CODE_PATH: settings.code_bytes, STORE_PATH: MOST_BYTES}
+    sizes = {
+        UPLOAD_PATH: settings.upload_bytes,
+        CODE_PATH: settings.code_bytes,
+        STORE_PATH: MOST_BYTES,
+        FORM_PATH: LARGEST,
+    }
     app.add_middleware(BodyLimit, uploads={path: size + 64 * 1024 for path, size in sizes.items()})
     app.add_middleware(SecurityHeaders, tls=settings.tls_key is not None)
     return app

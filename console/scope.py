@@ -27,7 +27,7 @@ FREE = frozenset(
         "/", "/card", "/urgent", "/events", "/wall", "/wall/pictures", "/figures", "/figures.csv", "/api",
         "/api/v1/alerts", "/api/v1/openapi.json", "/hazards/new", "/hazards/{risk_id}", "/clauses",
         "/clauses/{identity}", "/clauses/{identity}/figures/{digest}", "/knowledge/{kind}",
-        "/knowledge/{kind}/{key}", "/duty", "/emergency", "/password",
+        "/knowledge/{kind}/{key}", "/knowledge/form", "/knowledge/form/{key}/{name}", "/duty", "/emergency", "/password",
     }
 )  # fmt: skip
 """Pages that the condition narrows, or which tell of no source. Any other is checked by name, or refused."""

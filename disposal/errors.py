@@ -1,8 +1,12 @@
 """Errors of the disposal package. Each message is prose: what happened, where, and what to do."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from stream.errors import MinewatchError
+
+if TYPE_CHECKING:
+    from disposal.document import Bilingual
 
 
 class AlertError(MinewatchError):
@@ -77,6 +81,14 @@ class EmergencyError(MinewatchError):
 
 class ExportError(MinewatchError):
     """A document cannot be exported."""
+
+
+class FormError(ExportError):
+    """The mine's own form cannot be used as it was sent; ``said`` is why, in both languages."""
+
+    def __init__(self, said: "Bilingual") -> None:
+        self.said = said
+        super().__init__(said.en)
 
 
 class FontMissingError(ExportError):

@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Literal, NamedTuple
 
+import structlog
 from sqlalchemy import Engine
 
 from disposal.alert import Alert
 from disposal.document import Document
-from disposal.errors import AlertError, ExportError
+from disposal.errors import AlertError, ExportError, FormError
+from disposal.own_form import current_form, fill
+from disposal.own_form_fields import values_of
 from disposal.paper import Block, blocks
 from disposal.paper_docx import write_docx
 from disposal.paper_pdf import write_pdf
@@ -19,6 +22,7 @@ from stream.evidence import EvidenceStore
 from stream.messages import Evidence
 
 Format = Literal["docx", "pdf"]
+_logger = structlog.get_logger()
 _KINDS = ("annotated", "photo", "frame")
 
 
@@ -45,7 +49,8 @@ def export(
 ) -> bytes:
     """The document as a file in ``language`` (zh or en); what was written in one language only stays in it.
 
-    Times on it are those of ``zone``, the mine's.
+    A DOCX is the mine's own form where one is published for that language; a PDF is always in our own layout. Times on
+    both are those of ``zone``, the mine's.
 
     Raises AlertError where the mine has no such document, ExportError where nothing is drafted yet, and, for a PDF,
     FontMissingError where this machine has no font with Chinese characters.
@@ -59,7 +64,14 @@ def export(
     content = row.read_content()
     if content is None:
         raise ExportError(f"Document {document_id} is not drafted yet: export it once it is.")
-    return _WRITERS[wanted].write(blocks(row, content, _pictures(evidence, mine, pictures), language, zone), language)
+    shown = _pictures(evidence, mine, pictures)
+    form = current_form(engine, mine, language) if wanted == "docx" else None
+    if form is not None:
+        try:
+            return fill(form, values_of(row, content, shown, language, zone))
+        except FormError as error:
+            _logger.error("the mine's own form cannot be filled in, ours is used", document=row.id, reason=str(error))
+    return _WRITERS[wanted].write(blocks(row, content, shown, language, zone), language)
 
 
 def _pictures(store: EvidenceStore, mine: str, evidence: list[Evidence]) -> list[bytes | str]:

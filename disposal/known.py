@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from disposal import library, template
+from disposal import library, own_form, template
 from disposal.audit import append
 from disposal.document import Bilingual
 from disposal.errors import KnownError
@@ -70,6 +70,19 @@ def write(engine: Engine, mine: str, kind: str, key: str, texts: Texts, author: 
     if kind == synonyms.KIND:
         _check_implied(engine, mine, synonyms.concept_of(key, clean))
     return knowledge.write(engine, mine, kind, key, clean, author, _recorded(mine))
+
+
+def write_form(engine: Engine, mine: str, language: str, texts: Texts, author: str) -> str:
+    """A draft of the mine's own form in that language, or without a file, of going back to our own layout.
+
+    Answers the version's id. Raises FormError where the form cannot be used, KnownError for another language.
+    """
+    if language not in own_form.LANGUAGES:
+        raise KnownError(f"There is no form in {language[:12]!r}: choose zh or en.")
+    data = own_form.content_of(texts)
+    if data is not None:
+        own_form.check_form(data)
+    return knowledge.write(engine, mine, own_form.KIND, language, texts, author, _recorded(mine))
 
 
 def review(engine: Engine, mine: str, identity: str, by: str) -> None:

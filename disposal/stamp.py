@@ -33,13 +33,16 @@ def content_digest(row: Document) -> str:
 
 
 def stamp_of(row: Document) -> str:
-    """What stands in the code: ``minewatch:MINE:DOCUMENT:SHA256``, the document's number ending with its version."""
-    return f"{_WORD}:{row.mine}:{row.id}:{content_digest(row)}"
+    """What stands in the code: ``MINEWATCH:MINE:DOCUMENT:SHA256``, the document's number ending with its version.
+
+    In capitals, for which a code needs three quarters of the room that small letters take.
+    """
+    return f"{_WORD}:{row.mine}:{row.id}:{content_digest(row)}".upper()
 
 
 def read_stamp(said: str) -> Stamp | None:
     """What a scanned code says; None where it is none of ours."""
-    found = _STAMP.fullmatch(said.strip())
+    found = _STAMP.fullmatch(said.strip().lower())
     return Stamp(found[1], found[2], int(found[3]), found[4]) if found else None
 
 
