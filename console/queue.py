@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from console.alert_view import card
 from console.auth import anybody_logged_in
 from console.names import Names
-from console.pages import language, render
+from console.pages import language, render, wants_page
 from console.queue_rows import (
     COUNTED,
     ROWS,
@@ -33,6 +33,8 @@ _ASKED = ("priority", "state", "place", "words")
 _LONGEST_ID = 32
 _WORDS = 5
 """Words of a search that are looked at."""
+FIRST = 40
+"""Lines that a browser lays out before it paints; no screen shows more of them beside the card."""
 
 router = APIRouter()
 
@@ -51,12 +53,15 @@ def queue_page(request: Request) -> Response:
         whole = None if chosen is None else session.get(Alert, chosen.alert.id, populate_existing=True)
         shown = None if whole is None else card(session, whole)
     names = Names(ours.names.site(), tongue)
+    painted = [ours.painter.line(row, wanted.tab, tongue, names) for row in rows]
+    first = FIRST if wants_page(request) else ROWS
     return render(
         request,
         "queue.html",
         wanted=wanted,
         rows=rows,
-        painted=[ours.painter.line(row, wanted.tab, tongue, names) for row in rows],
+        painted=painted[:first],
+        rest=painted[first:],
         counts={tab: counted(number) for tab, number in counts.items()},
         total=counted(total),
         more=total > len(rows),

@@ -145,7 +145,17 @@ async function reload() {
 
 const drawn = new Map($$('[data-live]').map((part) => [part.id, part.dataset.version ?? part.outerHTML]));
 
+// The lines behind the first ones wait until those are painted, because laying out hundreds takes longer than all else.
+function unfold() {
+  const rest = $('#rest');
+  if (!rest) return;
+  $('#rows').append(...rest.children);
+  rest.remove();
+  mark();
+}
+
 function swap(fresh) {
+  unfold();
   const title = fresh.title;
   if (page === 'queue' || page === 'alert') document.title = title;
   for (const part of $$('[data-live]', fresh)) {
@@ -356,7 +366,20 @@ sound();
 watchWall(reload);
 if ($('[data-zones]')) import('./zones.js');
 if ($('[data-try]')) import('./try.js');
-connect({ changed, follow, reload });
 tick();
 setInterval(tick, 500);
-document.documentElement.dataset.ready = 'yes';
+
+let begun = false;
+
+function begin() {
+  if (begun) return;
+  begun = true;
+  unfold();
+  connect({ changed, follow, reload });
+  document.documentElement.dataset.ready = 'yes';
+}
+
+if ($('#rest')) {
+  requestAnimationFrame(() => setTimeout(begin));
+  setTimeout(begin, 1000); // a page that nobody looks at is not painted
+} else begin();

@@ -1,6 +1,7 @@
 """The console in real Chromium: an alert arrives and is decided by keys alone, in both languages and both themes."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from console.bench_fill import fill
+from console.queue import FIRST
 from stream.messages import utc_now
 from tests.clips import START
-from tests.integration.console_mine import PASSWORD, Mine
+from tests.integration.console_mine import PASSWORD, SITE, Mine
 from tests.integration.console_server import Running
 from tests.servers.chromium import NOTES, OPTIONS, RED
 from vision.clip import WIDTH as CLIP_WIDTH
@@ -118,6 +121,25 @@ def test_keys_move_through_the_queue_and_the_selection_stays_when_others_arrive(
     expect(page.locator("#card [data-alert]")).to_have_attribute("data-alert", urgent)
     page.keyboard.press("k")
     expect(page.locator("tr.chosen")).to_have_id(f"r-{urgent}")
+
+
+def test_the_first_lines_are_laid_out_before_the_others_and_all_follow(page: Page, mine: Mine) -> None:
+    fill(mine.engine, SITE, closed=0, opened=FIRST + 20)
+    sent = page.request.get("/").text()
+    first, _, rest = sent.partition('<tbody id="rest" hidden>')
+    assert (first.count("<tr id="), rest.count("<tr id=")) == (FIRST, 20)
+    by_script = page.request.get("/", headers={"X-Requested-With": "console"}).text()
+    assert by_script.count("<tr id=") == FIRST + 20
+    assert 'id="rest"' not in by_script
+    order = re.findall(r'<tr id="([^"]+)"', sent)
+    page.goto("/")
+    page.wait_for_selector("html[data-ready]")
+    expect(page.locator("#rows tr")).to_have_count(FIRST + 20)
+    assert page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)") == order
+    expect(page.locator("#rest")).to_have_count(0)
+    urgent = mine.raise_risk("person-on-belt")
+    expect(page.locator(f"#r-{urgent}")).to_be_visible()
+    expect(page.locator("#rows tr")).to_have_count(FIRST + 21)
 
 
 def test_the_second_of_two_dispatchers_is_shown_what_the_first_decided(
