@@ -37,6 +37,10 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"(\S+) cannot be reached: (.+)\. Check .+", "{0}连接不上（{1}）。请检查地址、摄像机电源和网络。"),
     (r"(\S+) refuses the user name and password\. .+", "{0}拒绝了用户名和密码。请检查摄像机地址中的用户名和密码。"),
     (r"(\S+) answers that it has no such stream\. .+", "{0}没有这一路视频流。请检查主机后面的路径。"),
+    (
+        r"(\S+) sends on to another address, which is not followed\. .+",
+        "{0}转向另一个地址，系统不跟随。如果那是摄像机的地址，请直接填写它。",
+    ),
     (r"(\S+) is a page and no video\. .+", "{0}是网页而不是视频。请填写视频流的地址。"),
     (r"(\S+) takes the connection and says nothing\. .+", "{0}接受连接但没有应答。请检查端口和视频服务。"),
     (

@@ -131,6 +131,10 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
         "{name}回答没有这个码流。请检查主机后面的路径。{detail}",
         "{name} answers that it has no such stream. Check the path behind the host. {detail}",
     ),
+    "camera-fault.moved": (
+        "{name}转向另一个地址，系统不跟随。如果那是摄像机的地址，请直接填写它。{detail}",
+        "{name} sends on to another address, which is not followed. If that is the camera's, write that address. {detail}",
+    ),
     "camera-fault.page": (
         "{name}是网页，不是视频。请填码流地址。{detail}",
         "{name} is a page and no video. Take the address of the camera's stream. {detail}",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from stream.errors import SourceError
-from stream.reach import why_not
+from stream.reach import fault_of, why_not
 from stream.site import Camera, safe_url
 
 Kind = Literal["rtsp", "http", "device", "file", "folder"]
@@ -211,6 +211,8 @@ def _open_video(url: str, kind: Kind) -> cv2.VideoCapture:
     elif kind == "file":
         capture = cv2.VideoCapture(str(_existing(local_path(url))), cv2.CAP_FFMPEG)
     else:
+        if url.lower().startswith("rtsp") and fault_of(url)[0] == "moved":
+            raise SourceError(why_not(url))  # FFmpeg would follow, and knows no option against it
         limit = int(OPEN_SECONDS * 1000)
         capture = cv2.VideoCapture(
             url, cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
@@ -243,7 +245,10 @@ def _own_rate(capture: cv2.VideoCapture, camera: Camera) -> float:
 
 
 def _quiet() -> None:
-    """RTSP over TCP, two decoding threads at most, and no word from the libraries: they print URLs with passwords."""
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp|threads;2"
+    """RTSP over TCP, two decoding threads at most, and no word from the libraries: they print URLs with passwords.
+
+    No redirect of HTTP is followed: a camera is asked where it was said to stand, and not where it sends us.
+    """
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp|threads;2|max_redirects;0"
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -12,12 +12,13 @@ _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _PATIENCE = 5.0
 
 
-Fault = Literal["address", "unreachable", "credentials", "no-stream", "page", "mute", "no-video"]
+Fault = Literal["address", "unreachable", "credentials", "no-stream", "moved", "page", "mute", "no-video"]
 _SAID: dict[Fault, str] = {
     "address": "{name} is no address of a camera. Write rtsp://host:port/path.",
     "unreachable": "{name} cannot be reached: {detail}. Check the address, the camera's power and the network.",
     "credentials": "{name} refuses the user name and password. Check them in the camera's url.",
     "no-stream": "{name} answers that it has no such stream. Check the path behind the host.",
+    "moved": "{name} sends on to another address, which is not followed. If that is the camera's, write that address.",
     "page": "{name} is a page and no video. Take the address of the camera's stream, not of its web page.",
     "mute": "{name} takes the connection and says nothing. Check the port and that the camera serves video there.",
     "no-video": "{name} answers, but with nothing that can be read as video. Check the path and the codec.",
@@ -70,6 +71,8 @@ def _judged(head: str) -> Fault:
         return "credentials"
     if code == "404":
         return "no-stream"
+    if code.startswith("3") and len(code) == 3:
+        return "moved"
     if "content-type: text/html" in head:
         return "page"
     return "no-video" if head else "mute"

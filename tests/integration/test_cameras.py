@@ -1,9 +1,11 @@
 """Cameras from end to end: files, folders and a real RTSP server, in processes of their own, onto the embedded log."""
 
+import contextlib
 import http.server
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -455,6 +457,38 @@ def test_what_does_not_open_is_told_in_prose(url: str, said: str, page: str, tmp
         probe(camera(url.format(page=page, folder=folder)))
     if "@" in url:
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_an_address_that_sends_on_is_told_and_not_followed(scheme: str) -> None:
+    """A camera must not lead the machine to its own services, or to anybody else's."""
+    with socket.create_server(("127.0.0.1", 0)) as secret, socket.create_server(("127.0.0.1", 0)) as sender:
+        onward = f"{scheme}://127.0.0.1:{secret.getsockname()[1]}/admin"
+        threading.Thread(target=send_on, args=(sender, onward), daemon=True).start()
+        with pytest.raises(SourceError, match="sends on to another address"):
+            probe(camera(f"{scheme}://root:hunter2@127.0.0.1:{sender.getsockname()[1]}/live"))
+        secret.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has asked there: a connection would wait to be taken
+            secret.accept()
+
+
+def send_on(server: socket.socket, where: str) -> None:
+    """Answer everybody that the stream is elsewhere, until the server is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            line, _ = server.accept()
+            with line, contextlib.suppress(OSError):
+                while question := line.recv(4096):
+                    line.sendall(sent_on(question, where))
+
+
+def sent_on(question: bytes, where: str) -> bytes:
+    words = question.decode("latin-1").splitlines()
+    sequence = "".join(f"{line}\r\n" for line in words if line.lower().startswith("cseq"))
+    head = "RTSP/1.0" if "RTSP/" in words[0] else "HTTP/1.1"
+    if words[0].startswith("OPTIONS"):
+        return f"{head} 200 OK\r\n{sequence}Public: DESCRIBE\r\n\r\n".encode()
+    return f"{head} 302 Found\r\n{sequence}Location: {where}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 def test_a_clip_that_opens_passes_the_probe(tmp_path: Path) -> None:
