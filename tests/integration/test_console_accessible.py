@@ -61,7 +61,7 @@ def addresses(mine: Mine, alert_id: str) -> list[str]:
     return sorted(
         path.format(**parts)
         for path in paths - ENDLESS - {"/login"}
-        if "{name}" not in path and "{risk_id}" not in path
+        if not any(part in path for part in ("{name}", "{risk_id}", "{digest}"))
     )
 
 
