@@ -108,6 +108,59 @@ def test_a_false_alarm_is_rejected_by_keys_with_a_reason(page: Page, mine: Mine)
     assert mine.alert(alert_id).closed_by == "dispatcher"
 
 
+def test_each_priority_has_its_shape_and_colour_and_keys_return_one_alert_and_shelve_another(
+    page: Page, mine: Mine
+) -> None:
+    by_priority = {
+        "critical": mine.raise_risk("smoke"),
+        "high": mine.raise_risk("belt-hole"),
+        "medium": mine.raise_risk("no-helmet", "cam-shaft", "shaft"),
+        "low": mine.raise_risk("belt-wear"),
+    }
+    mine.draft(by_priority["high"])
+    looks = []
+    for priority, alert_id in by_priority.items():
+        shape = page.locator(f"#r-{alert_id} svg.shape")
+        expect(shape).to_have_class(re.compile(rf"\b{priority}\b"))
+        looks.append(
+            shape.evaluate(
+                "svg => { const drawn = svg.firstElementChild; const style = getComputedStyle(drawn);"
+                " return [drawn.getAttribute('d') ?? drawn.tagName, style.fill + style.stroke, svg.textContent.trim()]; }"
+            )
+        )
+    forms, colours, numbers = zip(*looks, strict=True)
+    assert len(set(forms)) == len(set(colours)) == 4, looks
+    assert numbers == ("1", "2", "3", "4")
+
+    page.goto(f"/alerts/{by_priority['high']}")
+    page.wait_for_selector("html[data-ready]")
+    page.keyboard.press("r")
+    expect(page.locator("#dialog-return textarea")).to_be_focused()
+    page.keyboard.press("1")
+    expect(page.locator("#dialog-return textarea")).to_have_value("Measures do not fit the place")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/?done=return")
+    assert mine.alert(by_priority["high"]).closed is False
+    expect(page.locator(f"#r-{by_priority['high']}")).to_be_attached()  # it is drafted anew
+
+    page.goto(f"/alerts/{by_priority['low']}")
+    page.wait_for_selector("html[data-ready]")
+    page.keyboard.press("e")
+    expect(page.locator("#dialog-shelve textarea")).to_be_focused()
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/?done=shelve")
+    shelved = mine.alert(by_priority["low"])
+    assert (shelved.shelved_by, shelved.shelved_reason) == ("dispatcher", "Maintenance; somebody is on site")
+    assert shelved.shelved_until is not None
+    assert shelved.shelved_until > utc_now()
+    assert page.locator(f"#r-{by_priority['low']}").count() == 0
+    page.goto(f"/alerts/{by_priority['critical']}")
+    page.wait_for_selector("html[data-ready]")
+    page.keyboard.press("e")  # what is imminent danger cannot be set aside
+    assert page.locator("dialog[open]").count() == 0
+
+
 def test_keys_move_through_the_queue_and_the_selection_stays_when_others_arrive(page: Page, mine: Mine) -> None:
     first, second = mine.raise_risk("belt-hole", age=60), mine.raise_risk("no-vest", age=30)
     expect(page.locator("tr.chosen")).to_have_id(f"r-{first}")
