@@ -36,6 +36,7 @@ from disposal.told import tell_of
 from rules.matcher import Match
 from stream.database import out_of_room, reading
 from stream.messages import Risk, utc_now
+from stream.trouble import ClockWatch
 
 _logger = structlog.get_logger()
 _ACTOR = "disposal"
@@ -69,6 +70,8 @@ class Steps:
         self._drafter = drafter
         self._settings = settings
         self._count = count
+        self._clock = ClockWatch()
+        self._set_at: datetime | None = None
         self._doing: dict[str, Callable[[Claim], Result]] = {
             "match": self.match,
             "draft": self.draft,
@@ -77,6 +80,8 @@ class Steps:
 
     def do_next(self, steps: tuple[str, ...], owner: str) -> bool:
         """Do the most urgent steps that are due among ``steps``, some at a time; answers whether there were any."""
+        if self._clock.step() is not None:
+            self._set_at = utc_now()
         seconds = self._settings.lease_seconds + self._settings.drafter.seconds
         limit = _BATCH if self._drafter.quick or "draft" not in steps else self._drafter.batch
         taken = claim(self._engine, self._mine, steps, owner, utc_now(), seconds, limit)
@@ -184,7 +189,7 @@ class Steps:
             alert.source_kind,
             alert.episode,
             alert.committed_at,
-            alert.returned_at,
+            self._returned(alert),
             DocumentState(document.state),
         )
         return next_move(
@@ -200,8 +205,21 @@ class Steps:
         if policy is None:
             return may_close_nothing()
         content = policy.read()
-        said = may_close(content, closure_facts(self._engine, alert, document, content, utc_now()))
+        now, returned = utc_now(), self._returned(alert)
+        facts = closure_facts(self._engine, alert, document, content, now)
+        stable = (now - returned).total_seconds() if returned else None
+        said = may_close(content, msgspec.structs.replace(facts, stable_seconds=stable))
         return Verdict(close=said.close, reasons=said.reasons, policy=policy.id, shadow=policy.state != "ACTIVE")
+
+    def _returned(self, alert: Alert) -> datetime | None:
+        """Since when the hazard has been gone; where the clock was set meanwhile, that is counted anew from then.
+
+        An hour that the clock was set forward is none in which anybody saw that the hazard stayed away.
+        """
+        returned, since = alert.returned_at, self._set_at
+        if returned is None or since is None or since <= returned <= utc_now():
+            return returned
+        return since
 
     def _settle(
         self, session: Session, alert: Alert, row: Document, move: Move, verdict: Verdict, policy: PolicyVersion | None

@@ -9,6 +9,7 @@ from disposal.alert import Alert
 from disposal.audit import append, canonical
 from disposal.document import Document, DocumentState
 from disposal.escalation import CHAIN, call, called, people
+from disposal.intake import PRIORITIES
 from disposal.notify import post
 from disposal.regroup import regroup
 from disposal.roster import Duty, duties_in
@@ -17,6 +18,8 @@ from stream.database import reading, writing
 
 _ACTOR = "disposal"
 _BATCH = 50
+_SLACK = 30.0
+"""Seconds by which clocks of several hosts may differ without anything being timed anew."""
 _UNDER_WAY = (DocumentState.APPROVED, DocumentState.ISSUED, DocumentState.RECTIFYING)
 
 
@@ -28,10 +31,13 @@ def sweep(engine: Engine, mine: str, settings: DisposalSettings, now: datetime) 
 def _by_time(engine: Engine, mine: str, settings: DisposalSettings, now: datetime) -> int:
     with reading(engine) as session:
         looks = (_unseen, _late, _unshelving, _chased)
-        if not any(look(session, mine, now) for look in looks):
+        if not (any(look(session, mine, now) for look in looks) or _unmeant(session, mine, settings, now)):
             return 0
     with writing(engine) as session:
         # All rows are locked before the first audit line, so that no two writers wait for each other.
+        for alert in _unmeant(session, mine, settings, now):
+            alert.escalate_at = settings.escalation.due(alert.priority, now)
+            session.add(alert)
         unseen, late, ending = _unseen(session, mine, now), _late(session, mine, now), _unshelving(session, mine, now)
         chased = _chased(session, mine, now)
         duties = duties_in(session, mine) if unseen or late or chased else []
@@ -59,6 +65,24 @@ def _unseen(session: Session, mine: str, now: datetime) -> list[Alert]:
                 or_(col(Alert.shelved_until).is_(None), col(Alert.shelved_until) <= now),
             )
             .order_by(col(Alert.escalate_at))
+            .limit(_BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+    )
+
+
+def _unmeant(session: Session, mine: str, settings: DisposalSettings, now: datetime) -> list[Alert]:
+    """Alerts to be passed on later than any setting asks for: the clock was set back since, and they are timed anew."""
+    latest = max(settings.escalation.seconds(priority) for priority in PRIORITIES) + _SLACK
+    return list(
+        session.exec(
+            select(Alert)
+            .where(
+                Alert.mine == mine,
+                col(Alert.closed).is_(False),
+                col(Alert.acked).is_(False),
+                col(Alert.escalate_at) > now + timedelta(seconds=latest),
+            )
             .limit(_BATCH)
             .with_for_update(skip_locked=True)
         ).all()
