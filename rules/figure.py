@@ -19,8 +19,8 @@ MOST_PIXELS = 40_000_000
 """Pixels of a picture that is decoded: a few kilobytes may claim to be gigabytes."""
 LEAST_SIDE = 12
 """Pixels of width and height below which a picture is a bullet, a rule or a spacer, and no figure."""
-MOST_FIGURES, MOST_BYTES = 1000, 64 * 1024**2
-"""Figures, and bytes of them, that are kept of one file."""
+MOST_FIGURES, MOST_BYTES, MOST_DECODED = 1000, 64 * 1024**2, 1_000_000_000
+"""Figures of one file, bytes of them and pixels of them all that are looked at: more is no code but an attack."""
 LONGEST_CAPTION = 200
 _KEPT = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _TURNED = ("GIF", "BMP", "TIFF", "WEBP")

@@ -75,10 +75,12 @@ class PageReader:
         name = f"{drawn.name.strip('/')} on page {drawn.page}"
         if drawn.share >= WHOLE_PAGE:
             return pictures.refuse(name, "it covers the page, as a scan does")
+        if (mark := pictures.again(drawn.identity)) is not None:
+            return mark
         try:
-            return pictures.add(_decoded(page, drawn.name), name)
+            return pictures.add(_decoded(page, drawn.name), name, key=drawn.identity)
         except NoFigureError as error:
-            return pictures.refuse(name, str(error))
+            return pictures.refuse(name, str(error), drawn.identity)
 
 
 def _decoded(page: "PageObject", name: str) -> bytes:

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from rules.figure import LARGEST_FIGURE, LEAST_SIDE, MOST_BYTES, MOST_FIGURES, Figure, NoFigureError, picture_of
+from rules.figure import (
+    LARGEST_FIGURE,
+    LEAST_SIDE,
+    MOST_BYTES,
+    MOST_DECODED,
+    MOST_FIGURES,
+    Figure,
+    NoFigureError,
+    picture_of,
+)
 from rules.outline import Article, Lines, Outline
 
 _BEGIN, _END = "\ufdd0", "\ufdd1"
@@ -33,32 +42,41 @@ class Pictures:
         self.kept: dict[str, tuple[str, bytes]] = {}
         self._folder = folder
         self._met: list[Figure | str | None] = []
-        self._bytes = 0
+        self._known: dict[str, Figure | str | None] = {}
+        self._bytes = self._pixels = self._looked_at = 0
 
-    def add(self, data: bytes, name: str, caption: str = "") -> str:
-        """The mark of a picture; where it cannot be kept, the mark that tells so."""
+    def add(self, data: bytes, name: str, caption: str = "", key: str = "") -> str:
+        """The mark of a picture; where it cannot be kept, the mark that tells so. ``key``: by which it comes again."""
         try:
-            if len(self.kept) >= MOST_FIGURES or self._bytes > MOST_BYTES:
+            self._looked_at += 1
+            if self._looked_at > MOST_FIGURES or self._bytes > MOST_BYTES or self._pixels > MOST_DECODED:
                 raise NoFigureError(f"no more than {MOST_FIGURES} pictures of a file are kept, nor more than 64 MiB")
             figure, content = picture_of(data, caption)
         except NoFigureError as error:
-            return self.refuse(name, str(error))
+            return self.refuse(name, str(error), key)
+        self._pixels += figure.width * figure.height
         if min(figure.width, figure.height) < LEAST_SIDE:
-            return self._mark(None)
+            return self._mark(None, key)
         if figure.sha256 not in self.kept:
             self.kept[figure.sha256] = (figure.media_type, content)
             self._bytes += len(content)
-        return self._mark(figure)
+        return self._mark(figure, key)
 
-    def refuse(self, name: str, why: str) -> str:
+    def again(self, key: str) -> str | None:
+        """The mark of a picture that was there before, not looked at once more; None for one that was not."""
+        return self._mark(self._known[key]) if key in self._known else None
+
+    def refuse(self, name: str, why: str, key: str = "") -> str:
         """The mark of a picture that is not kept."""
-        return self._mark(f"the picture {name[:60]} is not kept: {why}")
+        return self._mark(f"the picture {name[:60]} is not kept: {why}", key)
 
     def from_address(self, address: str, caption: str = "") -> str:
         """The mark of a picture that a page names: within the page itself, or a file in the page's folder."""
         address = address.strip()
+        if (mark := self.again(address)) is not None:
+            return mark
         if found := _DATA.match(address):
-            return self._decoded(address[found.end() :], caption)
+            return self._decoded(address, found.end(), caption)
         name = re.split(r"[/\\]", address)[-1] or "without a name"
         try:
             parts = urlsplit(address)
@@ -72,7 +90,7 @@ class Pictures:
                 return self.refuse(name, "it does not lie beside the file")
             if path.stat().st_size > LARGEST_FIGURE:
                 return self.refuse(name, f"it has more than {LARGEST_FIGURE // 1024**2} MiB")
-            return self.add(path.read_bytes(), name, caption)
+            return self.add(path.read_bytes(), name, caption, address)
         except (OSError, ValueError):
             return self.refuse(name, "it cannot be read")
 
@@ -98,16 +116,18 @@ class Pictures:
         found.said |= {"figures"} if self.said else frozenset()
         return told if len(told) <= MOST_TOLD else [*told[:MOST_TOLD], f"{len(told) - MOST_TOLD} more are not kept."]
 
-    def _decoded(self, text: str, caption: str) -> str:
-        if len(text) > LARGEST_FIGURE * 3 // 2:
+    def _decoded(self, address: str, start: int, caption: str) -> str:
+        if len(address) > LARGEST_FIGURE * 3 // 2:
             return self.refuse("within the page", f"it has more than {LARGEST_FIGURE // 1024**2} MiB")
         try:
-            return self.add(base64.b64decode(unquote(text)), "within the page", caption)
+            return self.add(base64.b64decode(unquote(address[start:])), "within the page", caption, address)
         except (binascii.Error, ValueError):
             return self.refuse("within the page", "it is damaged")
 
-    def _mark(self, met: Figure | str | None) -> str:
+    def _mark(self, met: Figure | str | None, key: str = "") -> str:
         self._met.append(met)
+        if key:
+            self._known[key] = met
         return f"{_BEGIN}{len(self._met) - 1}{_END}"
 
 

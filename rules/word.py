@@ -89,4 +89,5 @@ def _mark(node: Any, paragraph: "Paragraph", pictures: Pictures, caption: str) -
     part = paragraph.part.related_parts.get(identity)
     if part is None:
         return pictures.refuse("that is only linked", "it lies elsewhere, and nothing is fetched")
-    return pictures.add(part.blob, str(part.partname).rpartition("/")[2], caption)
+    name = str(part.partname)
+    return pictures.again(name) or pictures.add(part.blob, name.rpartition("/")[2], caption, name)

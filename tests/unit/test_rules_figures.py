@@ -22,7 +22,7 @@ from sqlmodel import SQLModel, select
 from console.import_words import warning_in
 from rules.clause import Content, listing
 from rules.export import export_code
-from rules.figure import LARGEST_FIGURE, ClauseFigure, figure_bytes
+from rules.figure import LARGEST_FIGURE, ClauseFigure, figure_bytes, picture_of
 from rules.formula import linear
 from rules.importer import ImportReport, import_code
 from rules.pictures import ONLY_A_FIGURE
@@ -219,6 +219,24 @@ def test_pictures_that_lie_elsewhere_hold_programs_or_are_bombs_are_named_and_no
     assert not any("open" in w for w in report.warnings)
     with reading(engine) as session:
         assert session.exec(select(ClauseFigure)).all() == []
+
+
+def test_a_picture_that_comes_again_is_looked_at_once_and_the_work_on_a_file_is_bounded(engine, tmp_path, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr("rules.pictures.picture_of", lambda *a: looked_at.append(1) or picture_of(*a))
+    (tmp_path / "a.png").write_bytes(picture(9))
+    data = base64.b64encode(picture(10)).decode()
+    every = f'<img src="a.png"><img src="data:image/png;base64,{data}">'
+    assert taken(engine, page(tmp_path, f"甲{every * 500}", f"乙{every}")).figures == 2
+    assert len(looked_at) == 2
+    assert [len(figures) for figures in shown(engine).values()] == [2, 2]
+    word(tmp_path / "law.docx")
+    taken(engine, tmp_path / "law.docx")
+    assert len(looked_at) == 4
+    monkeypatch.setattr("rules.pictures.MOST_DECODED", 1000)
+    report = taken(engine, page(tmp_path, f"甲{every}"))
+    assert report.figures == 1
+    assert any("no more than 1000 pictures" in w for w in report.warnings)
 
 
 def test_a_drawing_within_a_page_is_named_and_its_words_stay_out(engine, tmp_path):
