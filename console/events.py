@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
@@ -87,7 +88,8 @@ class Announcer:
         """
         queue: asyncio.Queue[News | None] = asyncio.Queue(_QUEUE)
         self._subscribers[queue] = view
-        checked = asyncio.get_running_loop().time()
+        # Spread out: fifty browsers that came together would all look at once, and everybody else would wait for them.
+        checked = asyncio.get_running_loop().time() - random.uniform(0, _RECHECK)  # noqa: S311  # no secret
         try:
             yield "retry: 1000\n\n" + self._pulse(after)
             backlog = await self._patiently(partial(self.read_after, after, _REPLAY + 1))

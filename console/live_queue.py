@@ -106,7 +106,8 @@ class News:
             if not self._concerns(view, (identity,)):
                 continue
             if fits(row, wanted, self._at):
-                lines.append((identity, row.key(wanted.tab), self._painter.line(row, wanted.tab, view.language, names)))
+                line = self._painter.line(row, wanted.tab, view.language, names, told=True)
+                lines.append((identity, row.key(wanted.tab), line))
             else:
                 lines.append((identity, "", ""))
         return lines

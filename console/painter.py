@@ -14,7 +14,9 @@ from console.urgent import Urgent
 from stream.messages import utc_now
 
 _KEPT = 2500
-"""Lines: what eight full pages show, so that a flood's lines do not pile up in memory."""
+"""Lines: what eight full pages show."""
+_TOLD = 200
+"""Lines that were told and stood on no page yet: of a flood's most never do, and they would push out those that do."""
 _AGE = "\x00"
 
 
@@ -28,26 +30,31 @@ class Painter:
             loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
         self._drawn: dict[tuple[str, ...], str] = {}
+        self._told: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
 
-    def line(self, row: Row, tab: Tab, language: str, names: Names) -> str:
-        """One alert as a line of the table."""
+    def line(self, row: Row, tab: Tab, language: str, names: Names, *, told: bool = False) -> str:
+        """One alert as a line of the table; ``told``: to those who listen, while on a page it may never stand."""
         alert = row.alert
         figures = Figures(language, self._zone)
         today = utc_now().astimezone(self._zone)
         called = (names.type(alert.type), names.place(alert.place), names.source(alert.source))
         mark = (alert.id, row.version, tab, language, *called, f"{today:%Y-%m-%d %z}")
         with self._lock:
-            found = self._drawn.pop(mark, None)
+            known = self._drawn if mark in self._drawn else self._told
+            found = known.pop(mark, None)
         if found is None:
+            known = self._told
             template = self._templates.get_template("queue_row.html")
             found = template.render(
                 row=row, tab=tab, names=names, figures=figures, t=Phrases(language), language=language, age_here=_AGE
             ).strip()
+        if not told:
+            known = self._drawn
         with self._lock:
-            while len(self._drawn) >= _KEPT:
-                del self._drawn[next(iter(self._drawn))]  # the one that was asked for longest ago
-            self._drawn[mark] = found
+            while len(known) >= (_TOLD if known is self._told else _KEPT):
+                del known[next(iter(known))]  # the one that was asked for longest ago
+            known[mark] = found
         return found.replace(_AGE, figures.age(alert.committed_at), 1)
 
     def strip(self, urgent: Urgent, language: str, names: Names) -> str:

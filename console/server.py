@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from console.services import Services
 from stream.heartbeat import Heartbeat
+from stream.memory import keep_few_arenas
 from stream.write_ahead import carrying_over
 
 _DRAIN = 3
@@ -19,6 +20,7 @@ _DRAIN = 3
 
 def serve_on(app: FastAPI, listener: socket.socket, stop: threading.Event, heartbeat: Heartbeat) -> None:
     """Serve ``app`` on a listening socket until ``stop`` is set; the heartbeat says ready once it answers."""
+    keep_few_arenas()
     services: Services = app.state.services
     with carrying_over(services.engine):
         asyncio.run(_serve(app, listener, stop, heartbeat))

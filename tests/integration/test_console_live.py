@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from sqlalchemy import Engine
 
-from console import events
+from console import events, live
 from console.app import serve
 from console.live_queue import LiveQueue
 from console.names import SiteNames
 from console.painter import Painter
+from console.sessions import Visitor, still_open
 from console.web_settings import WebSettings, check_port
 from disposal.audit import append
 from stream.database import writing
@@ -218,6 +220,30 @@ def test_a_stream_ends_with_its_session(mine: Mine, running: Running, monkeypatc
         assert found is not None
         client.post("/logout", data={"form_token": found[1]})
         assert sum(1 for _ in stream) < 50
+
+
+def test_browsers_that_came_together_are_not_all_looked_at_at_once(
+    mine: Mine, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+    spread: list[tuple[float, float]] = []
+
+    def longest(least: float, most: float) -> float:
+        spread.append((least, most))
+        return most  # as if it had been looked at a whole round ago
+
+    def look(engine: Engine, visitor: Visitor) -> bool:
+        looked.set()
+        return still_open(engine, visitor)
+
+    monkeypatch.setattr(events, "_RECHECK", 3600.0)
+    monkeypatch.setattr(events, "PULSE", 0.1)
+    monkeypatch.setattr(events.random, "uniform", longest)
+    monkeypatch.setattr(live, "still_open", look)
+    with browser(running) as client, listening(client, newest(mine)) as stream:
+        while not looked.is_set():
+            next(stream)
+    assert spread == [(0, events._RECHECK)]
 
 
 def test_the_server_stops_at_once_with_browsers_listening_and_says_that_it_ended(tmp_path: Path) -> None:
