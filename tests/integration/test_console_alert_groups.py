@@ -3,18 +3,21 @@
 from datetime import timedelta
 
 from fastapi.testclient import TestClient
+from msgspec.structs import replace
 from sqlmodel import select
 
 from disposal.alert import Alert
 from disposal.escalation import calls_of
+from disposal.intake import take_all
 from disposal.ledger import Usage, Use, book
 from disposal.policy import ship_policy
 from disposal.regroup import regroup
 from disposal.roster import DutyWanted, add_duty
 from disposal.settings import DisposalSettings
 from disposal.sweep import sweep
+from rules.warning import say
 from stream.database import reading, writing
-from stream.messages import utc_now
+from stream.messages import Risk, utc_now
 from tests.integration.console_client import person, send
 from tests.integration.console_mine import MINE, Mine
 
@@ -55,6 +58,35 @@ def test_chattering_and_raised_severity_are_said_on_queue_and_page(mine: Mine, c
         said = client.get(page).text
         assert "camera and sensor agree" in said
         assert "chattering: 3 times or more in a minute" in said
+
+
+def test_a_warning_says_on_queue_and_page_that_its_limit_is_not_broken_until_it_is(
+    mine: Mine, client: TestClient
+) -> None:
+    now = utc_now()
+    told = say("methane at 0.8 %", "Gas in returns, >= 1 %", 12, now)
+    warning = Risk(
+        mine=MINE, risk_id="0" * 32, sequence=0, state="raised", type="methane-high", source="ch4-2",
+        source_kind="sensor", place="return-2", zone=None, confidence=1.0, started_at=now, observed_at=now,
+        read_at=now, published_at=now, reason=told,
+    )  # fmt: skip
+    with writing(mine.engine) as session:
+        (taken,) = take_all(session, [warning], None, SETTINGS, now)
+    clock = f"{now + timedelta(minutes=12):%Y-%m-%d %H:%M} UTC"
+    for page in ("/", f"/alerts/{taken.alert_id}"):
+        assert "early warning, limit not broken yet" in client.get(page).text
+    assert f"on the trend it would in about 12 min, at {clock}" in client.get(f"/alerts/{taken.alert_id}").text
+    send(client, "/preferences", {"language": "zh"})
+    page = client.get(f"/alerts/{taken.alert_id}").text
+    assert "预警，尚未超限" in page
+    assert f"尚未超过“Gas in returns, &gt;= 1 %”的限值；按趋势约12分钟后（{clock}）超过" in page
+    broken = replace(warning, sequence=1, state="updated", reason="methane at 1.1 % breaks Gas in returns")
+    with writing(mine.engine) as session:
+        take_all(session, [broken], None, SETTINGS, utc_now())
+    for address in ("/", f"/alerts/{taken.alert_id}"):
+        assert "预警，尚未超限" not in client.get(address).text
+    assert "此后" in client.get(f"/alerts/{taken.alert_id}").text
+    assert "甲烷 1.1 %，超过“Gas in returns”的限值" in client.get(f"/alerts/{taken.alert_id}").text
 
 
 def test_calls_are_listed_and_answered_and_the_emergency_plan_opens_with_its_call_list(mine: Mine) -> None:
