@@ -23,6 +23,7 @@ from stream.heartbeat import stages_since, total
 from stream.log import Log, open_log
 from stream.messages import utc_now
 from stream.site import Site
+from stream.write_lock import writer
 
 _READY_SECONDS = 180.0
 _LOOK_SECONDS = 5.0
@@ -138,12 +139,13 @@ class Operation:
             return
         self._look_at = now + _LOOK_SECONDS
         running = [(name, self._supervisor.pid(name)) for name in self._plan.stages]
+        engine = self._installation.engine
         try:
-            beats = stages_since(self._installation.engine, self._site.mine, self.started_at)
+            beats = stages_since(engine, self._site.mine, self.started_at)
         except SQLAlchemyError:
             self._hangs.forget()
             return
-        for name in self._hangs.hung(beats, running, now):
+        for name in self._hangs.hung(beats, running, now, writer(engine)):
             self._supervisor.replace(name)
 
     def _drained(self, log: Log) -> bool:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from console.hang import HANG_SECONDS, HangWatch
+from console.hang import HANG_SECONDS, HOLD_SECONDS, HangWatch
 from stream.heartbeat import StageHeartbeat
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,6 +35,23 @@ def test_where_nobody_can_write_nobody_is_to_blame() -> None:
     beats = [beat("vision", 1, 0), beat("limits", 2, 0)]
     assert watch.hung(beats, RUNNING, 0) == []
     assert watch.hung(beats, RUNNING, 10 * HANG_SECONDS) == []
+
+
+def test_where_nobody_can_write_the_one_that_holds_the_lock_all_along_hangs() -> None:
+    beats = [beat("vision", 1, 0), beat("limits", 2, 0)]
+    watch = HangWatch()
+    assert watch.hung(beats, RUNNING, 0, writer=1) == []
+    assert watch.hung(beats, RUNNING, HOLD_SECONDS, writer=1) == []
+    assert watch.hung(beats, RUNNING, HOLD_SECONDS + 1, writer=1) == ["vision"]
+    watch = HangWatch()
+    for now, other in ((0.0, 2), (HOLD_SECONDS, 1), (HOLD_SECONDS + 5, 2), (2 * HOLD_SECONDS, 1)):
+        assert watch.hung(beats, RUNNING, now, writer=other) == [], "whoever got the lock gave it back"
+    watch = HangWatch()
+    for now in (0.0, 2 * HOLD_SECONDS):
+        assert watch.hung([beat("vision", 1, 0), beat("limits", 2, now)], RUNNING, now, writer=1) == []
+    watch = HangWatch()
+    for now in (0.0, 2 * HOLD_SECONDS):
+        assert watch.hung(beats, RUNNING, now, writer=77) == [], "it is none of ours"
 
 
 def test_after_a_database_that_was_away_everybody_has_its_time_anew() -> None:
