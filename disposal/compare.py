@@ -36,9 +36,11 @@ def compare(
     """Each model's drafts of the newest ``limit`` stored requests, scored; nothing is stored.
 
     A model is ``openai``, ``transformers``, ``clerk``, ``composer`` as set, or the folder of one. ``editing`` is the
-    share of the text that differs from what a person approved, where somebody did. Raises DraftError where a model is
-    not configured or nothing is stored.
+    share of the text that differs from what a person approved, where somebody did. Raises DraftError where no model is
+    named, one is not configured, or nothing is stored.
     """
+    if not models:
+        raise DraftError(f"No model is named: name {', '.join(BACKENDS)}, or folders of models, with commas between.")
     drafters = {name: _drafter(name, settings.drafter, CallOuts(engine, mine)) for name in dict.fromkeys(models)}
     asked = _stored(engine, mine, settings, limit)
     if not asked:
