@@ -160,6 +160,28 @@ def test_what_is_its_own_is_shown_decided_and_exported(two: Two, clients: dict[s
     assert two.mine.alert(two.own).acked_by == "limited-dispatcher"
 
 
+def test_pages_of_its_own_alert_name_none_of_the_others(two: Two, clients: dict[str, TestClient]) -> None:
+    """One of the others is of the same type, place and cause, so that it would stand there as similar and related."""
+    two.mine.draft(two.own)
+    client = clients["officer"]
+    for address in (
+        f"/alerts/{two.own}",
+        f"/alerts/{two.own}/edit",
+        f"/api/v1/alerts/{two.own}",
+        f"/emergency/{two.own}",
+        f"/card?selected={two.own}",
+        *(f"/?words={word}" for word in ("shaft", "Methane", two.others[1])),
+        f"/card?selected={two.others[0]}",
+    ):
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        said = answer.text.replace(address.partition("=")[2] or " ", "")
+        assert not [word for word in two.hidden() if word in said], address
+    whole = TestClient(client.app, client=("10.1.0.9", 50_000))
+    log_in(whole, "officer")
+    assert two.others[0] in whole.get(f"/alerts/{two.own}").text
+
+
 def test_what_it_has_reported_itself_it_sees(two: Two, clients: dict[str, TestClient]) -> None:
     reported = two.mine.raise_risk("hand-raised", "person:limited-officer", "shaft")
     assert clients["officer"].get(f"/alerts/{reported}").status_code == 200
