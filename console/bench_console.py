@@ -10,7 +10,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -40,15 +40,16 @@ _SETTLE = 2.0
 
 
 class Size(NamedTuple):
-    """How much is measured: alerts in the database before, and seconds of the flood."""
+    """How much is measured: alerts in the database before, seconds of the flood, pages asked for and painted."""
 
     closed: int
     opened: int
     seconds: float
     asked: int
+    painted: int
 
 
-_WHOLE, _SHORT = Size(1_000_000, 10_000, 300.0, 40), Size(20_000, 2_000, 8.0, 10)
+_WHOLE, _SHORT = Size(1_000_000, 10_000, 300.0, 40, 5), Size(20_000, 2_000, 4.0, 6, 1)
 
 
 class House(NamedTuple):
@@ -75,11 +76,14 @@ def measure(material: Path, *, short: bool) -> Mapping[str, Any]:
     """
     del material
     size = _SHORT if short else _WHOLE
-    with tempfile.TemporaryDirectory(prefix="minewatch-bench-") as name, _running(Path(name), size) as house:
-        dispatcher = Dispatcher(house.port, house.cookie)
+    with (
+        tempfile.TemporaryDirectory(prefix="minewatch-bench-") as name,
+        _running(Path(name), size) as house,
+        closing(Dispatcher(house.port, house.cookie)) as dispatcher,
+    ):
         dispatcher.get("/")
         calm = _calm(dispatcher, size)
-        paints = _paints(house)
+        paints = _paints(house, size)
         return {
             "closed_alerts": size.closed,
             "open_alerts": size.opened,
@@ -102,11 +106,11 @@ def _calm(dispatcher: Dispatcher, size: Size) -> dict[str, Any]:
     }
 
 
-def _paints(house: House) -> list[float]:
+def _paints(house: House, size: Size) -> list[float]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None or find_spec("playwright") is None:
         return []
-    return first_paints(Path(chromium), house.port, house.cookies, 5)
+    return first_paints(Path(chromium), house.port, house.cookies, size.painted)
 
 
 def _under_load(house: House, size: Size, dispatcher: Dispatcher) -> dict[str, Any]:

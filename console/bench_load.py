@@ -73,6 +73,12 @@ class Browsers:
 
     async def _one(self, seen: dict[str, float]) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=4 * 1024**2)
+        try:
+            await self._follow(reader, writer, seen)
+        finally:
+            writer.close()
+
+    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: dict[str, float]) -> None:
         request = (
             "GET /events?after=1&tab=open HTTP/1.1",
             f"Host: 127.0.0.1:{self._port}",
@@ -100,6 +106,10 @@ class Dispatcher:
         found = _TOKEN.search(self._client.get("/password").text)
         assert found is not None
         self._token = found[1]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
 
     def get(self, address: str) -> float:
         """How long the whole answer takes."""
