@@ -243,11 +243,13 @@ def test_a_writer_waits_for_the_one_before_it_and_readers_keep_their_patience(tm
     def second() -> None:
         asked.set()
         with writing(engine) as session:
+            patience = session.connection().execute(text("PRAGMA busy_timeout")).scalar_one()
             order.append("second")
-            assert session.connection().execute(text("PRAGMA busy_timeout")).scalar_one() == 30_000
+            assert patience == 30_000
 
     waiting = threading.Thread(target=second)
-    with writing(engine):
+    with writing(engine) as session:
+        session.connection()  # the lock is taken when the connection is first used
         waiting.start()
         assert asked.wait(60)
         order.append("first")
