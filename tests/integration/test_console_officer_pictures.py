@@ -72,6 +72,7 @@ def pages(mine: Mine, tmp_path: Path) -> dict[str, str]:
         "measures": "/knowledge/measures", "measure": "/knowledge/measures/person-on-belt",
         "measure-edit": "/knowledge/measures/person-on-belt/edit", "synonyms": "/knowledge/synonyms",
         "notes": "/knowledge/notes", "note": "/knowledge/notes/person-on-belt", "templates": "/knowledge/template", "template-edit": "/knowledge/template/document/edit",
+        "form": "/knowledge/form",
     }  # fmt: skip
 
 
