@@ -3,8 +3,9 @@
 import threading
 from datetime import tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from console.figures import Figures
 from console.names import Names
@@ -26,9 +27,14 @@ class Painter:
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
         folder = Path(__file__).parent / "templates"
-        self._templates = Environment(
-            loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        templates = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
         )
+        self._line, self._strip = templates.get_template("queue_row.html"), templates.get_template("strip.html")
         self._drawn: dict[tuple[str, ...], str] = {}
         self._told: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
@@ -39,15 +45,23 @@ class Painter:
         figures = Figures(language, self._zone)
         today = utc_now().astimezone(self._zone)
         called = (names.type(alert.type), names.place(alert.place), names.source(alert.source))
-        mark = (alert.id, row.version, tab, language, *called, f"{today:%Y-%m-%d %z}")
+        version = row.version
+        mark = (alert.id, version, tab, language, *called, f"{today:%Y-%m-%d %z}")
         with self._lock:
             known = self._drawn if mark in self._drawn else self._told
             found = known.pop(mark, None)
         if found is None:
             known = self._told
-            template = self._templates.get_template("queue_row.html")
-            found = template.render(
-                row=row, tab=tab, names=names, figures=figures, t=Phrases(language), language=language, age_here=_AGE
+            found = self._line.render(
+                a=SimpleNamespace(**vars(alert), state=alert.state),  # a plain object answers much faster
+                version=version,
+                key=row.key(tab),
+                document_state=row.document_state,
+                names=names,
+                figures=figures,
+                t=Phrases(language),
+                language=language,
+                age_here=_AGE,
             ).strip()
         if not told:
             known = self._drawn
@@ -59,5 +73,4 @@ class Painter:
 
     def strip(self, urgent: Urgent, language: str, names: Names) -> str:
         """What every page says of the most urgent alert."""
-        template = self._templates.get_template("strip.html")
-        return template.render(urgent=urgent, names=names, t=Phrases(language)).strip()
+        return self._strip.render(urgent=urgent, names=names, t=Phrases(language)).strip()
