@@ -1,4 +1,4 @@
-"""The console's benchmark in short, as it is: what it counts and weighs holds on any machine, how long it takes does not."""
+"""The console under many alerts at once: its short form counts what it should, and the queue page stays small."""
 
 from math import isfinite
 from pathlib import Path
