@@ -131,8 +131,7 @@ BOOK_PHRASES: dict[str, tuple[str, str]] = {
     "form.texts": ("列表，每项是一段文字", "a list of texts"),
     "form.conditions": (
         "列表写成 {{%p for one in clauses %}} … {{{{ one.text }}}} … {{%p endfor %}}，各占一段；有内容才显示的部分写成 {{%p if picture %}} … {{%p endif %}}。其他写法一律拒收。",
-        "A list is written as {{%p for one in clauses %}} … {{{{ one.text }}}} … {{%p endfor %}}, each in a paragraph of its "
-        "own; what stands only where there is something as {{%p if picture %}} … {{%p endif %}}. Anything else is refused.",
+        "A list: {{%p for one in clauses %}} … {{{{ one.text }}}} … {{%p endfor %}}, each a paragraph; if there: {{%p if picture %}} … {{%p endif %}}. All else is refused.",
     ),
     "error.form": ("没有接收：{why}", "Not taken: {why}"),
     "error.form-file": ("没有接收：请选择一个docx文件。", "Not taken: choose a docx file."),

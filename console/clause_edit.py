@@ -12,6 +12,7 @@ from console.clauses import visible_versions
 from console.errors import RefusedError, WrongInputError
 from console.pages import language, render, see_other
 from console.services import Services, services
+from disposal.book import recorded
 from rules.clause import Content, Provision
 from rules.errors import ClauseError, EmbeddingError
 from rules.limits import ACTIONS, COMPARISONS, PLACE_KINDS, risk_type_of
@@ -55,7 +56,7 @@ def take_edit(request: Request, identity: str) -> Response:
             return _form(request, newest, typed, replay=_what_if(ours, newest, changes, days))
         if text_field(request, "matches", 1):
             return _form(request, newest, typed, matched=_matched(request, ours, newest, changes))
-        edit(ours.engine, identity, request.state.visitor.name, changes)
+        edit(ours.engine, identity, request.state.visitor.name, changes, recorded(ours.mine))
     except (ClauseError, EmbeddingError) as error:
         return _form(request, newest, typed, WrongInputError("error.clause", why=str(error)))
     return see_other(f"/clauses/{identity}")

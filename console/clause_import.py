@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
@@ -22,6 +21,7 @@ from console.errors import MissingError, RefusedError, WrongInputError
 from console.import_words import warning_in
 from console.pages import language, render, see_other
 from console.services import services
+from disposal.book import recorded
 from rules.clause import editions, listing
 from rules.errors import ClauseError, ImportRefusedError
 from rules.importer import ImportReport, import_code
@@ -180,7 +180,7 @@ def _imported(request: Request, file: Waiting, *, dry_run: bool) -> ImportReport
     with request.app.state.pending.reading:
         return import_code(
             ours.engine, file.path, file.code, file.edition, file.start, file.who, mine=ours.mine,
-            replaces=file.replaces, dry_run=dry_run,
+            replaces=file.replaces, dry_run=dry_run, record=recorded(ours.mine),
         )  # fmt: skip
 
 
@@ -188,11 +188,11 @@ def _start(text: str) -> datetime | None:
     return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) if text else None
 
 
-def _step(request: Request, code: str, edition: str, step: Callable[[Engine, str, str, str], int]) -> Response:
+def _step(request: Request, code: str, edition: str, step: Callable[..., int]) -> Response:
     ours = services(request)
     _known(request, code, edition)
     try:
-        step(ours.engine, code, edition, request.state.visitor.name)
+        step(ours.engine, code, edition, request.state.visitor.name, record=recorded(ours.mine))
     except ClauseError as error:
         return _edition(request, code, edition, WrongInputError("error.clause", why=str(error)))
     return see_other(f"/codes/{code}/{edition}")

@@ -13,6 +13,7 @@ from console.errors import MissingError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
 from console.pictures import HEADERS
 from console.services import Services, services
+from disposal.book import recorded
 from rules.clause import Provision, editions, history, listing
 from rules.errors import ClauseError, EmbeddingError
 from rules.figure import figure_bytes
@@ -65,13 +66,15 @@ def clause_figure(request: Request, identity: str, digest: str) -> Response:
 @router.post("/clauses/{identity}/review", dependencies=[_EDITORS], include_in_schema=False)
 def take_review(request: Request, identity: str) -> Response:
     """Say that a draft is fit to be published."""
-    return _step(request, identity, lambda ours, version, by: review(ours.engine, version, by))
+    return _step(request, identity, lambda ours, version, by: review(ours.engine, version, by, recorded(ours.mine)))
 
 
 @router.post("/clauses/{identity}/publish", dependencies=[_EDITORS], include_in_schema=False)
 def take_publish(request: Request, identity: str) -> Response:
     """Put a reviewed version in force; only by somebody who neither wrote nor reviewed it."""
-    return _step(request, identity, lambda ours, version, by: publish(ours.engine, version, by))
+    return _step(
+        request, identity, lambda ours, version, by: publish(ours.engine, version, by, record=recorded(ours.mine))
+    )
 
 
 @router.post("/clauses/{identity}/roll-back", dependencies=[_EDITORS], include_in_schema=False)
@@ -83,7 +86,8 @@ def take_roll_back(request: Request, identity: str) -> Response:
 def _draft_again(ours: Services, identity: str, version: str, by: str) -> None:
     chosen = next(v for v in visible_versions(ours, identity) if v.version_id == version)
     content = {name.name: getattr(chosen.content, name.name) for name in fields(chosen.content)}
-    edit(ours.engine, identity, by, content | {"effective_from": None, "effective_to": None})
+    changes = content | {"effective_from": None, "effective_to": None}
+    edit(ours.engine, identity, by, changes, recorded(ours.mine))
 
 
 def _step(request: Request, identity: str, step: Callable[[Services, str, str], None]) -> Response:

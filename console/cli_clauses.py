@@ -14,6 +14,7 @@ from console.cli_keeping import settings_at_hand
 from console.cli_search import register
 from console.installation import Installation, at_hand
 from console.options import DATA, Config, Data, Json, err, out, show
+from disposal.book import recorded
 from rules import clause, codebook, revision
 from stream.messages import utc_now
 
@@ -32,7 +33,7 @@ Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 def publish_samples(engine: Engine, mine: str, *, supplement: bool) -> None:
     """Publish the sample code book for ``mine``, with the site supplement of the rendered mine where asked."""
     for name in ("national", "supplement") if supplement else ("national",):
-        codebook.load_codebook(engine, SAMPLES / f"{name}.toml", mine, AUTHOR, APPROVER)
+        codebook.load_codebook(engine, SAMPLES / f"{name}.toml", mine, AUTHOR, APPROVER, recorded(mine))
 
 
 @app.command("import")
@@ -66,7 +67,7 @@ def import_(
     with page_bar() as progress:
         report = import_code(
             installation.engine, file, code, edition, start, by, mine=mine, replaces=replaces, dry_run=dry_run,
-            progress=progress,
+            progress=progress, record=recorded(mine),
         ).as_dict()  # fmt: skip
     if as_json:
         show(report, as_json=True)
@@ -151,7 +152,8 @@ def review(
     context: typer.Context, *, code: Code, edition: Edition, by: By, config: Config = None, data: Data = DATA
 ) -> None:
     """Mark all drafts of an edition as reviewed."""
-    count = revision.review_edition(_open(context, config, data).engine, code, edition, by)
+    ours = _open(context, config, data)
+    count = revision.review_edition(ours.engine, code, edition, by, recorded(ours.settings.mine))
     err.print(f"{count} drafts reviewed by {by}.", highlight=False)
 
 
@@ -160,7 +162,8 @@ def publish(
     context: typer.Context, *, code: Code, edition: Edition, by: By, config: Config = None, data: Data = DATA
 ) -> None:
     """Publish all reviewed drafts of an edition; by somebody else than their author."""
-    count = revision.publish_edition(_open(context, config, data).engine, code, edition, by)
+    ours = _open(context, config, data)
+    count = revision.publish_edition(ours.engine, code, edition, by, record=recorded(ours.settings.mine))
     err.print(f"{count} clauses published by {by}.", highlight=False)
 
 

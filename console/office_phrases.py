@@ -99,5 +99,13 @@ OFFICE_PHRASES: dict[str, tuple[str, str]] = {
         "这段时间有{alerts}条报警，页面最多回测{most}条：请选更短的时间，或用命令 minewatch policy backtest。",
         "There are {alerts} alerts in that time, and a page replays {most} at most: choose fewer days, or use the command minewatch policy backtest.",
     ),
+    "action.import-clause": ("导入规程", "imported a code"),
+    "action.draft-clause": ("起草条款", "drafted a clause"),
+    "action.review-clause": ("审核条款", "reviewed clauses"),
+    "action.publish-clause": ("发布条款", "published clauses"),
+    "action.repeal-clause": ("废止条款", "repealed a clause"),
+    "action.write-knowledge": ("起草本矿知识", "drafted what the mine knows"),
+    "action.review-knowledge": ("审核本矿知识", "reviewed what the mine knows"),
+    "action.publish-knowledge": ("发布本矿知识", "published what the mine knows"),
     "action.limit-account": ("限定账户范围", "limited an account"),
 }

@@ -40,7 +40,7 @@ from sqlmodel import select
 from rules.clause import Clause, ClauseVersion, CodeEdition, Content, clause_id, content_hash
 from rules.errors import ClauseError, ImportRefusedError
 from rules.limits import read_limits
-from rules.revision import put_drafts, put_edition, put_published, put_review
+from rules.revision import Record, nothing, put_drafts, put_edition, put_published, put_review
 from stream.database import reading, writing
 from stream.messages import utc_now
 
@@ -74,7 +74,7 @@ def read_codebook(path: Path, mine: str) -> CodeBook:
         ) from error
 
 
-def load_codebook(engine: Engine, path: Path, mine: str, author: str, approver: str) -> int:
+def load_codebook(engine: Engine, path: Path, mine: str, author: str, approver: str, record: Record = nothing) -> int:
     """Publish what is new or changed in that code book, written by ``author``, published by ``approver``.
 
     Loading it again changes nothing. Answers how many versions were published. Raises ImportRefusedError for the
@@ -91,6 +91,8 @@ def load_codebook(engine: Engine, path: Path, mine: str, author: str, approver: 
         for row in rows:
             put_review(row, author)
         put_published(session, code, rows, approver, utc_now())
+        if rows:
+            record(session, approver, "publish", f"{code}@{edition}", rows)
     return len(changed)
 
 

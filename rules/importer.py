@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from rules.clause import CodeEdition, Content, clause_id, editions
+from rules.clause import ClauseVersion, CodeEdition, Content, clause_id, editions
 from rules.codebook import read_codebook
 from rules.comparison import Change, Comparison, compare, known_clauses, tightening
 from rules.errors import ImportRefusedError
@@ -22,7 +22,7 @@ from rules.formats import read_content
 from rules.numbering import gaps
 from rules.ocr import Progress, ignored
 from rules.outline import Article, doubles, outline, repeated
-from rules.revision import check_content, drop_drafts, put_drafts, put_edition, put_repeals
+from rules.revision import Record, check_content, drop_drafts, nothing, put_drafts, put_edition, put_repeals
 from rules.rows import from_rows
 from stream.database import writing
 
@@ -84,14 +84,15 @@ def import_code(
     replaces: bool = False,
     dry_run: bool = False,
     progress: Progress = ignored,
+    record: Record = nothing,
 ) -> ImportReport:
     """Import the clauses of a file as drafts by ``author`` into that edition of a code; report what was found.
 
     A .toml code book says its code, edition and dates itself and may be a supplement of ``mine``. Without
     ``effective_from`` a clause takes effect when it is published. Clauses that the file does not have stay as they are,
     unless it ``replaces`` the code: then drafts of their repeal are written, as they are for those that it names as
-    deleted. ``progress`` is told the pages of a PDF that are read, and of how many. Raises ImportRefusedError or
-    ClauseError where the file cannot be imported; then nothing was written.
+    deleted. ``progress`` is told the pages of a PDF that are read, and of how many; ``record`` what was written.
+    Raises ImportRefusedError or ClauseError where the file cannot be imported; then nothing was written.
     """
     head, clauses, found = _read(engine, path, code, edition, effective_from, mine, progress)
     compared = compare(
@@ -130,7 +131,7 @@ def import_code(
     )
     if not dry_run:
         start = effective_from or (head.effective_from if compared.new_edition else None)
-        _write(engine, head, compared, found.pictures, author, start)
+        _write(engine, head, compared, found.pictures, author, start, record)
     return report
 
 
@@ -238,13 +239,17 @@ def _write(
     pictures: Mapping[str, tuple[str, bytes]],
     author: str,
     start: datetime | None,
+    record: Record,
 ) -> None:
     with writing(engine) as session:
         put_edition(session, CodeEdition(**head.model_dump()))
         put_figures(session, pictures)
         drop_drafts(session, head.code, head.edition, {*found.contents, *found.repealed})
-        put_drafts(session, head.code, head.edition, found.contents, author)
-        put_repeals(session, head.code, head.edition, found.repealed, author, start)
+        made = put_drafts(session, head.code, head.edition, found.contents, author)
+        made += put_repeals(session, head.code, head.edition, found.repealed, author, start)
+        session.flush()
+        rows = [session.get_one(ClauseVersion, identity) for identity in made]
+        record(session, author, "import", f"{head.code}@{head.edition}", rows)
 
 
 def _several(numbers: Sequence[str]) -> str:

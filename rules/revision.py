@@ -1,6 +1,6 @@
 """How the code book changes: draft, review, publish, repeal; one version or a whole edition, always by two people."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,14 @@ from rules.limits import Limit, loosened
 from stream.catalogue import RISK_TYPES
 from stream.database import reading, writing
 from stream.messages import utc_now
+
+Record = Callable[[Session, str, str, str, Sequence[ClauseVersion]], None]
+"""Told, within the transaction, what was done: the session, who did it, what, to which clause or edition, and with
+which versions."""
+
+
+def nothing(session: Session, who: str, what: str, subject: str, versions: Sequence[ClauseVersion]) -> None:
+    """For those who keep no record of what was done."""
 
 
 def add_edition(engine: Engine, edition: CodeEdition) -> None:
@@ -113,7 +121,7 @@ def drop_drafts(session: Session, code: str, edition: str, numbers: Iterable[str
     session.flush()
 
 
-def edit(engine: Engine, identity: str, author: str, changes: Mapping[str, Any]) -> str:
+def edit(engine: Engine, identity: str, author: str, changes: Mapping[str, Any], record: Record = nothing) -> str:
     """A new DRAFT of the clause: its newest version with ``changes`` (fields of Content); answers the version's id.
 
     Unless the changes say from when, the new version takes effect when it is published.
@@ -122,14 +130,18 @@ def edit(engine: Engine, identity: str, author: str, changes: Mapping[str, Any])
         latest = _latest(session, identity)
         clause = session.get_one(Clause, identity)
         content = replace(content_of(latest), **{"effective_from": None, "effective_to": None, **changes})
-        return put_draft(session, clause.code, latest.edition, clause.number, content, author)
+        made = put_draft(session, clause.code, latest.edition, clause.number, content, author)
+        record(session, author, "draft", identity, [_version(session, made)])
+        return made
 
 
-def review(engine: Engine, version_id: str, by: str) -> None:
+def review(engine: Engine, version_id: str, by: str, record: Record = nothing) -> None:
     """Say that a draft is fit to be published. Raises ClauseError where it is no draft."""
     with writing(engine) as session:
-        put_review(_version(session, version_id), by)
+        row = _version(session, version_id)
+        put_review(row, by)
         count_change(session)
+        record(session, by, "review", row.clause_id, [row])
 
 
 def put_review(row: ClauseVersion, by: str) -> None:
@@ -139,7 +151,7 @@ def put_review(row: ClauseVersion, by: str) -> None:
     row.state, row.reviewer = "REVIEWED", by
 
 
-def publish(engine: Engine, version_id: str, by: str, at: datetime | None = None) -> None:
+def publish(engine: Engine, version_id: str, by: str, at: datetime | None = None, record: Record = nothing) -> None:
     """Put a reviewed version in force, from its date on or at once; what it replaces ends then.
 
     Raises ApprovalError where it was not reviewed or ``by`` wrote or reviewed it, LoosenedLimitError where a
@@ -149,6 +161,7 @@ def publish(engine: Engine, version_id: str, by: str, at: datetime | None = None
         row = _version(session, version_id)
         put_publish(session, row, by, at or utc_now(), _published(session, row.clause_id))
         count_change(session)
+        record(session, by, "publish", row.clause_id, [row])
 
 
 def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime, others: Iterable[ClauseVersion]) -> None:
@@ -166,7 +179,7 @@ def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime, oth
     row.state, row.approver, row.published_at = "PUBLISHED", by, at
 
 
-def repeal(engine: Engine, identity: str, by: str, at: datetime) -> None:
+def repeal(engine: Engine, identity: str, by: str, at: datetime, record: Record = nothing) -> None:
     """End the clause at ``at``: nothing of it is in force from then on. Raises ClauseError where nothing of it is.
 
     Somebody other than the author of the version in force repeals it.
@@ -181,23 +194,28 @@ def repeal(engine: Engine, identity: str, by: str, at: datetime) -> None:
             row.effective_to = max(at, row.effective_from or at)
             row.ended = "REPEALED"
         count_change(session)
+        record(session, by, "repeal", identity, rows)
 
 
-def review_edition(engine: Engine, code: str, edition: str, by: str) -> int:
+def review_edition(engine: Engine, code: str, edition: str, by: str, record: Record = nothing) -> int:
     """Review every draft of that edition; answers how many. Raises ClauseError where there is none."""
     with writing(engine) as session:
         rows = _of_edition(session, code, edition, "DRAFT")
         for row in rows:
             put_review(row, by)
         count_change(session)
+        record(session, by, "review", f"{code}@{edition}", rows)
         return len(rows)
 
 
-def publish_edition(engine: Engine, code: str, edition: str, by: str, at: datetime | None = None) -> int:
+def publish_edition(
+    engine: Engine, code: str, edition: str, by: str, at: datetime | None = None, record: Record = nothing
+) -> int:
     """Publish every reviewed version of that edition, all or none; answers how many. Raises as ``publish`` does."""
     with writing(engine) as session:
         rows = _of_edition(session, code, edition, "REVIEWED")
         put_published(session, code, rows, by, at or utc_now())
+        record(session, by, "publish", f"{code}@{edition}", rows)
         return len(rows)
 
 
