@@ -1,6 +1,6 @@
 """Events of episodes -> risks on the log, in order, each exactly as often as it is accepted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import NamedTuple
@@ -101,8 +101,8 @@ class Publisher:
         """These are to be published, after those of the same camera added before."""
         self._waiting.extend(prepared)
 
-    def flush(self, *, wait: bool = False) -> int:
-        """Publish what is ready and answer how many; with ``wait``, everything.
+    def flush(self, *, wait: bool = False, ended: Container[str] = ()) -> int:
+        """Publish what is ready and answer how many; with ``wait``, everything; of ``ended`` cameras too.
 
         What comes behind an unfinished clip of its own camera stays behind it. Raises LogError; what is not yet
         published then waits on.
@@ -111,7 +111,8 @@ class Publisher:
         behind: set[str] = set()
         while place < len(self._waiting):
             prepared = self._waiting[place]
-            unfinished = prepared.clip is not None and not prepared.clip.done() and not wait
+            patient = wait or prepared.risk.source in ended
+            unfinished = prepared.clip is not None and not prepared.clip.done() and not patient
             if unfinished or prepared.risk.source in behind:
                 behind.add(prepared.risk.source)
                 place += 1

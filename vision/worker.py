@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -106,7 +106,8 @@ class VisionStage:
                 self._heartbeat.count(name, amount)
         for item in items:
             self._memory.reached(item.record.position)
-        self._finish()
+        # Whoever finds a camera's end committed counts on all its risks being on the log.
+        self._finish(frozenset(item.message.camera for item in items if isinstance(item.message, SourceEnded)))
         self._taken.difference_update(item.record.position for item in items)
 
     def idle(self) -> None:
@@ -121,9 +122,9 @@ class VisionStage:
         self._recorder.close()
         self._pool.shutdown()
 
-    def _finish(self) -> None:
+    def _finish(self, ended: Container[str] = ()) -> None:
         """Publish, and remember only what is published: what waits for its clip is analysed again after a crash."""
-        published = self._publisher.flush()
+        published = self._publisher.flush(ended=ended)
         self._memory.save(self._publisher.waiting, now=published > 0)
 
     def _tell(self, position: Position, camera: str, risks: Sequence[Prepared]) -> None:
