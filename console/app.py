@@ -15,7 +15,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.staticfiles import StaticFiles
 
 from console import (
     accounts_page,
@@ -66,7 +65,7 @@ from console.events import Announcer
 from console.live_queue import LiveQueue
 from console.names import SiteNames
 from console.painter import Painter
-from console.security import BodyLimit, SecurityHeaders
+from console.security import BodyLimit, KeptFiles, SecurityHeaders
 from console.server import serve_on
 from console.services import Services, screen_zone
 from console.shift_test import keep_testing
@@ -149,7 +148,7 @@ def create_app(
         app.router.routes.extend(page.router.routes)
     if settings.evidence_password.get_secret_value():
         app.router.routes.extend(evidence_store.router.routes)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", KeptFiles(directory=STATIC), name="static")
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _no_page)
     app.add_exception_handler(RequestValidationError, _unlike_documented)

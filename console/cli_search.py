@@ -70,8 +70,9 @@ def evaluate(
     installation = at_hand(settings_at_hand(context, config, data), data)
     with bar("Embedding clauses") as tell:
         figures = score(
-            installation.engine, file, installation.settings.rules.matcher, code=code, language=lang, progress=tell
-        )
+            installation.engine, file, installation.settings.rules.matcher, code=code, language=lang,
+            mine=installation.settings.mine, progress=tell,
+        )  # fmt: skip
     show(figures, as_json=as_json)
 
 

@@ -20,7 +20,7 @@ from rules.lexical import RowCache
 from rules.matcher import floor_of, ranked
 from rules.numbering import canonical
 from rules.settings import MatcherSettings
-from rules.synonyms import bundled_synonyms
+from rules.synonyms import current_synonyms
 from stream.database import reading
 from stream.messages import utc_now
 
@@ -44,9 +44,12 @@ def evaluate(
     *,
     code: str = "",
     language: str = "zh",
+    mine: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Search for every item of ``file`` in the newest version of each clause of ``code`` and score what comes out.
+
+    ``mine``: whose synonyms count beside those that ship.
 
     Recall is the share of an item's clauses among the first 1, 3, 5; recall, nDCG (gain 2^grade - 1) and mrr are means
     over the items that have any. Waits until every clause is embedded; ``progress`` hears meanwhile of how many of how
@@ -59,7 +62,7 @@ def evaluate(
     if not provisions:
         raise EvaluationError(f"There is no clause of {code or 'any code'}: import it first.")
     embedders = {la: e for la, e in open_embedders(settings.model).items() if la == language}
-    index = Index(provisions, engine, embedders, bundled_synonyms(), RowCache(), urgent=True)
+    index = Index(provisions, engine, embedders, current_synonyms(engine, mine), RowCache(), urgent=True)
     while not index.wait(_POLL_SECONDS):
         if progress is not None:
             progress(*index.progress)

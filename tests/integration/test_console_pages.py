@@ -130,6 +130,9 @@ def test_a_queue_of_hundreds_shows_the_first_and_weighs_little(mine: Mine, clien
     sent = sum(len(zlib.compress(page.content)) for page in (answer, *files))
     assert answer.headers["content-encoding"] == "gzip"
     assert sent <= 150_000
+    assert {file.headers["cache-control"] for file in files} == {"no-cache"}, "kept, and asked for before each use"
+    assert client.get("/static/console.js", headers={"If-None-Match": files[1].headers["etag"]}).status_code == 304
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_the_alert_page_shows_what_was_seen_what_is_drafted_and_why(mine: Mine, client: TestClient) -> None:

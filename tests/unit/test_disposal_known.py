@@ -22,6 +22,7 @@ from disposal.template import Template, template_of
 from rules import knowledge, synonyms
 from rules.clause import CodeEdition, Content
 from rules.errors import ApprovalError, KnowledgeError
+from rules.evaluate import evaluate
 from rules.matcher import Matcher
 from rules.revision import add_edition, draft, publish, review
 from rules.settings import MatcherSettings
@@ -105,17 +106,25 @@ def test_what_held_at_a_time_stays_answerable(engine: Engine) -> None:
     assert knowledge.current(engine, MINE, "notes")["no-helmet"]["note_en"] == "two"
 
 
-def test_a_synonym_is_found_by_the_next_search_and_no_longer_after_a_roll_back(engine: Engine) -> None:
+def test_a_synonym_is_found_by_the_next_search_and_no_longer_after_a_roll_back(engine: Engine, tmp_path: Path) -> None:
     add_edition(engine, CodeEdition(code="c", edition="1", kind="national"))
     for number, text in (("1", "带式输送机必须装设防跑偏装置。"), ("2", "矿灯完好。"), ("3", "井口严禁烟火。")):
         version = draft(engine, "c", "1", number, Content(text_zh=text), "author")
         review(engine, version, "author")
         publish(engine, version, "publisher")
-    matcher = Matcher(engine, MINE, MatcherSettings(model="none"))
+    settings = MatcherSettings(model="none")
+    matcher = Matcher(engine, MINE, settings)
+    judged = tmp_path / "judged.jsonl"
+    judged.write_text('{"zh": "扭秧歌", "relevant": [{"article": 1, "grade": 2}]}\n', encoding="utf-8")
+
+    def scored(mine: str) -> float:
+        return evaluate(engine, judged, settings, code="c", mine=mine)["recall@1"]
+
     assert matcher.search("扭秧歌") == []
     shipped = synonyms.shipped_texts()["belt-deviation"]
     put(engine, "synonyms", "belt-deviation", shipped | {"names_zh": shipped["names_zh"] + "\n扭秧歌"})
     assert [m.number for m in matcher.search("扭秧歌")][:1] == ["1"]
+    assert (scored(MINE), scored("another")) == (1, 0), "scored with the words of the mine that asks"
     put(engine, "synonyms", "belt-deviation", shipped)
     assert matcher.search("扭秧歌") == []
 
