@@ -98,7 +98,7 @@ def requests(folder: Path) -> list[tuple[DraftRequest, Prompt]]:
     return [(request, prompt_for(request)) for request in asked]
 
 
-def make_random_model(folder: Path, texts: Sequence[str]) -> Path:
+def make_random_model(folder: Path, texts: Sequence[str], layers: int = 2, heads: int = 4) -> Path:
     """A random Qwen3 of some hundred thousand parameters, with a byte-level tokenizer of those texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -116,8 +116,8 @@ def make_random_model(folder: Path, texts: Sequence[str]) -> Path:
     fast.save_pretrained(folder)
     torch.manual_seed(7)
     config = Qwen3Config(
-        vocab_size=len(fast), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, max_position_embeddings=8192, tie_word_embeddings=True,
+        vocab_size=len(fast), hidden_size=64, intermediate_size=128, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=max(1, heads // 2), head_dim=16, max_position_embeddings=8192, tie_word_embeddings=True,
         eos_token_id=fast.eos_token_id, bos_token_id=None,
     )  # fmt: skip
     Qwen3ForCausalLM(config).save_pretrained(folder)

@@ -115,9 +115,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def endpoint() -> Iterator[Endpoint]:
-    """A running endpoint on a free port of the loopback address."""
-    state = Endpoint()
+def endpoint(state: Endpoint | None = None) -> Iterator[Endpoint]:
+    """A running endpoint on a free port of the loopback address; ``state``: what it answers from."""
+    state = state or Endpoint()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"endpoint": state}))
     server.daemon_threads = True
     state.url = f"http://127.0.0.1:{server.server_port}/v1"
