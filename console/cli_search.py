@@ -1,7 +1,7 @@
 """Commands that search the code book: for a hazard, over a judged set, and the training of the Chinese embedder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +10,8 @@ from console.installation import at_hand
 from console.options import DATA, Config, Data, Json, err, out, show
 from console.progress import bar
 
+Language = Literal["zh", "en"]
+
 _POLL_SECONDS = 0.2
 
 
@@ -17,7 +19,7 @@ def search(
     context: typer.Context,
     text: Annotated[str, typer.Argument(help="A hazard in plain words.")],
     *,
-    lang: Annotated[str | None, typer.Option("--lang", help="zh or en; else as the text is written.")] = None,
+    lang: Annotated[Language | None, typer.Option("--lang", help="zh or en; else as the text is written.")] = None,
     top: Annotated[int, typer.Option("--top", min=1, max=50)] = 8,
     config: Config = None,
     data: Data = DATA,
@@ -59,7 +61,7 @@ def evaluate(
     file: Annotated[Path, typer.Argument(help="Hazards with the articles that govern them, one JSON object a line.")],
     *,
     code: Annotated[str, typer.Option("--code", help="The code to score over; else every code.")] = "",
-    lang: Annotated[str, typer.Option("--lang", help="zh or en.")] = "zh",
+    lang: Annotated[Language, typer.Option("--lang", help="zh or en.")] = "zh",
     config: Config = None,
     data: Data = DATA,
     as_json: Json = False,

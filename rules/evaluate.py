@@ -89,12 +89,10 @@ def read_items(file: Path, language: str) -> list[Item]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            grades = {_number(r): int(r.get("grade", 2)) for r in row["relevant"]}
-            items.append(Item(str(row.get("id", number)), str(row[language]), grades))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            items.append(_item(line, number, language))
+        except (ValueError, TypeError, AttributeError) as error:
             raise EvaluationError(
-                f"Line {number} of {file.name} is no judged hazard in {language}: {error!r}. It needs {language!r} and 'relevant'."
+                f"Line {number} of {file.name} is no judged hazard in {language}: {error}. It needs {language!r} and 'relevant'."
             ) from error
     if not items:
         raise EvaluationError(f"{file} has no judged hazard.")
@@ -141,8 +139,20 @@ def _p95(values: list[float]) -> float:
     return float(np.quantile(np.asarray(values), 0.95))
 
 
+def _item(line: str, number: int, language: str) -> Item:
+    """The item of one line; raises ValueError that says in words what is wrong with it."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError("it is no JSON") from error
+    if not isinstance(row, dict) or not isinstance(row.get("relevant"), list) or language not in row:
+        raise ValueError("something is missing")
+    grades = {_number(r): int(r.get("grade", 2)) for r in row["relevant"]}
+    return Item(str(row.get("id", number)), str(row[language]), grades)
+
+
 def _number(row: Mapping[str, object]) -> str:
-    value = row["article"] if "article" in row else row["section"]
+    value = row.get("article", row.get("section"))
     number = canonical(value)
     if number is None:
         raise ValueError(f"{value!r} numbers no clause")
