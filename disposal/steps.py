@@ -40,6 +40,7 @@ from stream.trouble import ClockWatch
 
 _logger = structlog.get_logger()
 _ACTOR = "disposal"
+Clock = Callable[[], datetime]
 _BATCH = 16
 """Alerts taken at once where no step of them is slow: their results are committed together."""
 
@@ -63,7 +64,10 @@ class Steps:
         drafter: Drafter,
         settings: DisposalSettings,
         count: Callable[[str], None],
+        now: Clock = utc_now,
     ) -> None:
+        """``now``: the clock that everything here is dated and waited by."""
+        self._now = now
         self._engine = engine
         self._mine = mine
         self._finder = finder
@@ -81,10 +85,10 @@ class Steps:
     def do_next(self, steps: tuple[str, ...], owner: str) -> bool:
         """Do the most urgent steps that are due among ``steps``, some at a time; answers whether there were any."""
         if self._clock.step() is not None:
-            self._set_at = utc_now()
+            self._set_at = self._now()
         seconds = self._settings.lease_seconds + self._settings.drafter.seconds
         limit = _BATCH if self._drafter.quick or "draft" not in steps else self._drafter.batch
-        taken = claim(self._engine, self._mine, steps, owner, utc_now(), seconds, limit)
+        taken = claim(self._engine, self._mine, steps, owner, self._now(), seconds, limit)
         if steps == ("draft",) and len(taken) > 1 and self._drafter.batch > 1:
             self._finish(self._draft_all(taken))
             return True
@@ -105,13 +109,13 @@ class Steps:
         if self._drafter.quick:
             return False
         wait = self._settings.drafter.wait_seconds
-        due, seconds = utc_now() - timedelta(seconds=wait), self._settings.lease_seconds + wait
+        due, seconds = self._now() - timedelta(seconds=wait), self._settings.lease_seconds + wait
         taken = claim(self._engine, self._mine, ("draft",), owner, due, seconds, _BATCH)
         results = []
         for one in taken:
             try:
                 document, request = self._request(one)
-                results.append(_drafted(one, document, self._drafter.compose(request)))
+                results.append(_drafted(one, document, self._drafter.compose(request), self._now))
             except Exception as error:  # noqa: BLE001  # as in do_next
                 self._failed(one, error)
         self._finish(results)
@@ -131,7 +135,9 @@ class Steps:
             for one, _, _ in asked:
                 self._failed(one, error)
             return []
-        return [_drafted(one, document, draft) for (one, document, _), draft in zip(asked, drafts, strict=True)]
+        return [
+            _drafted(one, document, draft, self._now) for (one, document, _), draft in zip(asked, drafts, strict=True)
+        ]
 
     def _finish(self, results: list[Result]) -> None:
         """Commit results together; where one spoils that, each by itself."""
@@ -147,7 +153,7 @@ class Steps:
                 self._finish([result])
             return
         for claim_ in dropped:
-            release(self._engine, claim_, utc_now(), failed=False)
+            release(self._engine, claim_, self._now(), failed=False)
         gone = {claim_.alert.id for claim_ in dropped}
         tell_of(self._engine, [one.claim.alert for one in results if one.claim.alert.id not in gone])
 
@@ -155,17 +161,17 @@ class Steps:
         """Find the clauses for an alert and open its document with them."""
         with reading(self._engine) as session:
             risk = telling_of(taken.alert, events_of(session, taken.alert.id))
-        return _opened(taken, stored(self._finder().match(risk, utc_now())))
+        return _opened(taken, stored(self._finder().match(risk, self._now())), self._now)
 
     def draft(self, taken: Claim) -> Result:
         """Have the document written."""
         document, request = self._request(taken)
-        return _drafted(taken, document, self._drafter.draft(request))
+        return _drafted(taken, document, self._drafter.draft(request), self._now)
 
     def _request(self, taken: Claim) -> tuple[Document, DraftRequest]:
         document = self._document(taken.alert)
         language, privacy = self._settings.drafter.language, self._settings.privacy
-        return document, draft_request(self._engine, taken.alert, document, language, utc_now(), privacy)
+        return document, draft_request(self._engine, taken.alert, document, language, self._now(), privacy)
 
     def decide(self, taken: Claim) -> Result:
         """Let the policy judge, or put the document before a person, or wait for what has to come first."""
@@ -198,14 +204,14 @@ class Steps:
             policy.state if policy else None,
             content.stable_seconds if content else 0.0,
             self._settings.closure.ongoing_seconds,
-            utc_now(),
+            self._now(),
         )
 
     def _judge(self, alert: Alert, document: Document, policy: PolicyVersion | None) -> Verdict:
         if policy is None:
             return may_close_nothing()
         content = policy.read()
-        now, returned = utc_now(), self._returned(alert)
+        now, returned = self._now(), self._returned(alert)
         facts = closure_facts(self._engine, alert, document, content, now)
         stable = (now - returned).total_seconds() if returned else None
         said = may_close(content, msgspec.structs.replace(facts, stable_seconds=stable))
@@ -217,7 +223,7 @@ class Steps:
         An hour that the clock was set forward is none in which anybody saw that the hazard stayed away.
         """
         returned, since = alert.returned_at, self._set_at
-        if returned is None or since is None or since <= returned <= utc_now():
+        if returned is None or since is None or since <= returned <= self._now():
             return returned
         return since
 
@@ -227,15 +233,15 @@ class Steps:
         """Write down what was decided: closed by the policy, before a person, or in shadow only noted."""
         before = {"alert": str(alert.state), "document": row.state}
         closes = move.action == "judge" and verdict.close and policy is not None
-        if closes and policy is not None and (bar := _barred_now(session, policy)):
+        if closes and policy is not None and (bar := _barred_now(session, policy, self._now())):
             verdict, closes = _barred(verdict, bar), False
         row.verdict, row.policy, row.would_close = to_json(verdict), verdict.policy, verdict.close
         if closes and policy is not None:
-            _close(session, alert, row, policy)
+            _close(session, alert, row, policy, self._now())
             self._count("auto_closed")
         elif row.state == DocumentState.CHECKED:
             row.state = DocumentState.PENDING_APPROVAL
-            alert.updated_at = utc_now()
+            alert.updated_at = self._now()
         alert.step = "decide" if move.action == "person" and verdict.shadow else "none"
         alert.due_at = alert.returned_at if alert.step == "decide" and alert.episode != "ongoing" else None
         session.add(row)
@@ -258,10 +264,10 @@ class Steps:
         _logger.exception("step failed", step=alert.step, alert=alert.id, attempt=alert.attempts + 1)
         self._count("steps_failed")
         if alert.attempts < len(BACK_OFF):
-            due = utc_now() + timedelta(seconds=BACK_OFF[alert.attempts])
+            due = self._now() + timedelta(seconds=BACK_OFF[alert.attempts])
             release(self._engine, taken, due, failed=True)
             return
-        finish(self._engine, [_given_up(taken, error)])
+        finish(self._engine, [_given_up(taken, error, self._now)])
 
 
 def may_close_nothing() -> Verdict:
@@ -269,14 +275,14 @@ def may_close_nothing() -> Verdict:
     return Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures="none"),))
 
 
-def _drafted(taken: Claim, document: Document, draft: Draft) -> Result:
+def _drafted(taken: Claim, document: Document, draft: Draft, clock: Clock) -> Result:
     def apply(session: Session, alert: Alert) -> Line:
-        row = session.get_one(Document, document.id)
-        _write(row, draft)
+        row, now = session.get_one(Document, document.id), clock()
+        _write(row, draft, now)
         note(alert, draft.look)
         session.add(row)
-        book(session, alert.mine, row.id, draft.uses, draft.backend, utc_now())
-        _advance(alert, "decide")
+        book(session, alert.mine, row.id, draft.uses, draft.backend, now)
+        _advance(alert, "decide", now)
         alert.responsible_zh, alert.responsible_en = draft.content.responsible.zh, draft.content.responsible.en
         actor = draft.backend if draft.schema_valid is None else f"model:{draft.backend}"
         after = {"document": row.state, "version": row.version, "backend": draft.backend, "checks": row.checks}
@@ -288,24 +294,22 @@ def _drafted(taken: Claim, document: Document, draft: Draft) -> Result:
     return Result(taken, apply)
 
 
-def _advance(alert: Alert, step: str) -> None:
-    now = utc_now()
+def _advance(alert: Alert, step: str, now: datetime) -> None:
     alert.step, alert.due_at, alert.attempts, alert.updated_at = step, now, 0, now
 
 
-def _write(row: Document, draft: Draft) -> None:
+def _write(row: Document, draft: Draft, now: datetime) -> None:
     row.state = DocumentState.CHECKED
     row.content, row.checks = to_json(draft.content), to_json(draft.checks)
     row.backend, row.language, row.prompt = draft.backend, draft.language, draft.prompt
     row.schema_valid, row.repaired, row.fell_through = draft.schema_valid, draft.repaired, draft.fell_through
     row.seconds = draft.seconds
     row.deadline = draft.content.deadline
-    row.checked_at = utc_now()
+    row.checked_at = now
 
 
-def _close(session: Session, alert: Alert, row: Document, policy: PolicyVersion) -> None:
+def _close(session: Session, alert: Alert, row: Document, policy: PolicyVersion, now: datetime) -> None:
     """Close by policy; the document still goes out, and some closures are put before a person again."""
-    now = utc_now()
     for event in AUTOMATIC.events:
         alert.move(event)
     if alert.acked_by is None:
@@ -319,8 +323,9 @@ def _close(session: Session, alert: Alert, row: Document, policy: PolicyVersion)
     post(session, alert.mine, "document", f"document/{row.id}", row.content, key=f"document/{row.id}")
 
 
-def _opened(taken: Claim, matches: tuple[StoredMatch, ...]) -> Result:
+def _opened(taken: Claim, matches: tuple[StoredMatch, ...], clock: Clock) -> Result:
     def apply(session: Session, alert: Alert) -> Line:
+        now = clock()
         alert.document_version += 1
         session.add(
             Document(
@@ -330,20 +335,20 @@ def _opened(taken: Claim, matches: tuple[StoredMatch, ...]) -> Result:
                 version=alert.document_version,
                 state=DocumentState.DRAFT,
                 matches=to_json(matches),
-                created_at=utc_now(),
+                created_at=now,
             )
         )
-        _advance(alert, "draft")
+        _advance(alert, "draft", now)
         after = {"document": "DRAFT", "version": alert.document_version, "clauses": [m.version_id for m in matches]}
         return Line(_ACTOR, "matched", {}, after)
 
     return Result(taken, apply)
 
 
-def _given_up(taken: Claim, error: Exception) -> Result:
+def _given_up(taken: Claim, error: Exception, clock: Clock) -> Result:
     """Go on without what could not be done: without clauses, or without a draft or verdict, to a person."""
     if taken.alert.step == "match":
-        return _opened(taken, ())
+        return _opened(taken, (), clock)
     said = Verdict(close=False, reasons=(Reason(condition="policy", ok=False, figures=type(error).__name__),))
 
     def apply(session: Session, alert: Alert) -> Line:
@@ -351,7 +356,7 @@ def _given_up(taken: Claim, error: Exception) -> Result:
         before = {"document": row.state}
         row.state, row.verdict = DocumentState.PENDING_APPROVAL, to_json(said)
         session.add(row)
-        alert.step, alert.due_at, alert.updated_at = "none", None, utc_now()
+        alert.step, alert.due_at, alert.updated_at = "none", None, clock()
         return Line(_ACTOR, "submit", before, {"document": row.state, "error": type(error).__name__})
 
     return Result(taken, apply)
@@ -362,7 +367,7 @@ def _hold(alert: Alert, move: Move) -> None:
     alert.due_at = move.until
 
 
-def _barred_now(session: Session, policy: PolicyVersion) -> str:
+def _barred_now(session: Session, policy: PolicyVersion, now: datetime) -> str:
     """The condition that has come to fail since the verdict: the policy was suspended, or its daily cap reached.
 
     The policy's row is locked, so that closures of the same policy come one after the other.
@@ -374,7 +379,7 @@ def _barred_now(session: Session, policy: PolicyVersion) -> str:
     session.flush()
     if row is None or row.state != "ACTIVE":
         return "policy"
-    return "cap" if closed_on(session, row.mine, utc_now()) >= row.read().daily_cap else ""
+    return "cap" if closed_on(session, row.mine, now) >= row.read().daily_cap else ""
 
 
 def _barred(verdict: Verdict, condition: str) -> Verdict:

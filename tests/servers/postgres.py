@@ -112,10 +112,10 @@ class Postgres(Server):
             self._child.stop(sign=signal.SIGINT)
         self.kill()
 
-    def fresh_database(self) -> str:
-        """The SQLAlchemy URL of a new, empty database."""
+    def fresh_database(self, like: str = "") -> str:
+        """The SQLAlchemy URL of a new database: empty, or a copy of that at the URL ``like``, which nobody has open."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        self._execute(f"CREATE DATABASE {name}")
+        self._execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {like.rpartition('/')[2]}" if like else ""))
         return f"postgresql+psycopg://minewatch@{self.host}:{self.port}/{name}"
 
     def remove(self) -> None:

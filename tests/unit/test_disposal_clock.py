@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from disposal import steps as steps_module
 from disposal.alert import Alert
 from disposal.audit import AuditLine, verify
 from disposal.document import Document
@@ -35,7 +34,6 @@ class Clock:
         self.begin, self.gone, self.set = utc_now(), 0.0, 0.0
         shown = SimpleNamespace(time=lambda: self.now().timestamp(), monotonic=lambda: self.gone)
         monkeypatch.setattr(trouble, "time", shown)
-        monkeypatch.setattr(steps_module, "utc_now", self.now)
 
     def now(self) -> datetime:
         return self.begin + timedelta(seconds=self.gone + self.set)
@@ -63,8 +61,9 @@ def actions(engine: Engine) -> list[str]:
         return [line.action for line in session.exec(select(AuditLine)).all()]
 
 
-def opened(engine: Engine) -> Steps:
-    return Steps(engine, MINE, lambda: TaggedFinder(engine), Drafter([], DrafterSettings()), SETTINGS, lambda _: None)
+def opened(engine: Engine, clock: Clock) -> Steps:
+    drafter = Drafter([], DrafterSettings())
+    return Steps(engine, MINE, lambda: TaggedFinder(engine), drafter, SETTINGS, lambda _: None, clock.now)
 
 
 def work(steps: Steps) -> None:
@@ -87,7 +86,7 @@ def test_a_clock_that_jumps_closes_nothing_before_it_was_seen_to_stay_away(
     send(engine, first, utc_now())
     send(engine, later(first, "cleared"), utc_now())
     clock = Clock(monkeypatch)
-    steps = opened(engine)
+    steps = opened(engine, clock)
     if jump > 0:
         work(steps)
         assert stands(engine) == ("CHECKED", False)
@@ -124,7 +123,7 @@ def test_a_clock_that_jumps_calls_nobody_twice_and_lets_nobody_wait_an_hour(engi
 def test_a_clock_that_jumps_lets_no_step_be_done_twice(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     send(engine, risk(), utc_now())
     clock = Clock(monkeypatch)
-    one, other = opened(engine), opened(engine)
+    one, other = opened(engine, clock), opened(engine, clock)
 
     def overtaken(risk_: Risk, at: datetime) -> list[object]:
         clock.set = HOUR  # the lease of the one is over in the other's eyes

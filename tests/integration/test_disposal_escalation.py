@@ -1,8 +1,7 @@
-"""The chain that is called when nobody acknowledges, overdue documents, and emergency plans."""
+"""Who is called when nobody acknowledges, overdue documents, emergency plans: the same on SQLite and PostgreSQL."""
 
 import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,18 +20,16 @@ from disposal.notify import Outbox, Postman
 from disposal.roster import DutyWanted, add_duty, roster
 from disposal.settings import DisposalSettings, NotifySettings
 from disposal.sweep import sweep
-from stream.database import open_database, reading, writing
+from stream.database import reading, writing
 from stream.messages import utc_now
-from tests.unit.disposal_world import MINE, SITE, furnish, risk
+from tests.unit.disposal_world import MINE, SITE, risk
 
 SETTINGS = DisposalSettings()
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_database(f"sqlite:///{tmp_path / 'minewatch.db'}")
-    furnish(engine)
-    return engine
+def engine(furnished: Engine) -> Engine:
+    return furnished
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""What grouping, suppression and joining do to alerts in the tables."""
+"""What grouping, suppression and joining do to alerts in the tables: the same on SQLite and PostgreSQL."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -21,19 +20,17 @@ from disposal.sweep import sweep
 from rules.matcher import Matcher
 from rules.settings import MatcherSettings
 from rules.warning import say
-from stream.database import open_database, reading, writing
+from stream.database import reading, writing
 from stream.messages import Measured, Reading, Risk, utc_now
 from stream.readings import store_readings
-from tests.unit.disposal_world import MINE, SITE, TaggedFinder, furnish, later, risk
+from tests.unit.disposal_world import MINE, SITE, TaggedFinder, later, risk
 
 SETTINGS = DisposalSettings()
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_database(f"sqlite:///{tmp_path / 'minewatch.db'}")
-    furnish(engine)
-    return engine
+def engine(furnished: Engine) -> Engine:
+    return furnished
 
 
 def send(engine: Engine, *risks: Risk) -> list[str]:

@@ -1,20 +1,21 @@
-"""What drafting costs, the daily budget, and what happens in a flood."""
+"""What drafting costs, the daily budget, and what happens in a flood: the same on SQLite and PostgreSQL."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from disposal import composer
 from disposal.alert import Alert
 from disposal.document import Document
 from disposal.drafter import Drafter, open_drafter
 from disposal.errors import DraftError
+from disposal.grouping import RANKS
 from disposal.intake import take_all
 from disposal.ledger import DraftUse, Prices, Usage, record, spent, spent_today
 from disposal.prompt import Prompt, prompt_for
@@ -22,11 +23,12 @@ from disposal.request import DraftRequest
 from disposal.settings import DisposalSettings, DrafterSettings, EndpointSettings
 from disposal.situation import draft_request
 from disposal.steps import Steps
+from rules.matcher import Match
 from stream.catalogue import RISK_TYPES
-from stream.database import open_database, reading, writing
-from stream.messages import utc_now
+from stream.database import reading, writing
+from stream.messages import Risk, utc_now
 from tests.unit import disposal_endpoint
-from tests.unit.disposal_world import MINE, SITE, TaggedFinder, furnish, risk
+from tests.unit.disposal_world import MINE, SITE, TaggedFinder, risk
 
 ANSWER = (
     '{"citations":[%s],"measures":["立即停止作业，撤出人员。"],"resources":["瓦斯检查员"],'
@@ -71,10 +73,8 @@ class Writer:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_database(f"sqlite:///{tmp_path / 'minewatch.db'}")
-    furnish(engine)
-    return engine
+def engine(furnished: Engine) -> Engine:
+    return furnished
 
 
 def take(engine: Engine, *kinds: str) -> None:
@@ -204,37 +204,103 @@ def test_a_batch_that_fails_as_a_whole_is_composed(engine: Engine) -> None:
     assert {d.backend for d in documents(engine).values()} == {composer.NAME}
 
 
-def test_in_a_flood_the_most_urgent_are_drafted_and_what_would_wait_past_its_budget_is_composed(engine: Engine) -> None:
-    kinds = sorted(k.id for k in RISK_TYPES.values() if k.id != "hand-raised")
-    risks = [
-        risk(kinds[n % len(kinds)], source=f"flood-{n}", place="roadway", source_kind="camera") for n in range(120)
-    ]
-    with writing(engine) as session:
-        take_all(session, risks, SITE, DisposalSettings(), utc_now())
-    started = threading.Event()
+class Flood:
+    """A thousand risks of 100 causes in a minute by a clock of its own; a model takes 20 s for eight drafts."""
 
-    class Slow(Writer):
-        batch = 8
+    batch = 8
+    name = "flooded"
+    takes, wait, risks, repeats, minute = 20, 30, 1000, 10, 60
 
-        def answers(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> list[str | DraftError]:
-            started.set()
-            return super().answers(asked, seconds)
+    def __init__(self, engine: Engine) -> None:
+        self.begin, self.gone = utc_now(), 0
+        self.engine = engine
+        self.counts: Counter[str] = Counter()
+        self.batches: list[list[str]] = []
+        drafter = Drafter([self], DrafterSettings(), lambda name: self.counts.update([name]))
+        settings = DisposalSettings(drafter=DrafterSettings(wait_seconds=self.wait))
+        finder = OneLook(engine)
+        self.steps = Steps(engine, MINE, lambda: finder, drafter, settings, lambda _: None, self.now)
 
-    writer = Slow()
-    steps = steps_of(engine, Drafter([writer], DrafterSettings()), wait_seconds=0.001)
-    match_all(steps)
-    for _ in range(3):
-        assert steps.do_next(("draft",), "d")
-    asked = [RISK_TYPES[kind].priority for batch in writer.batches for kind in batch]
-    assert asked == ["critical"] * 24, "the model is given the most urgent first"
-    while steps.compose_late("late"):
+    def now(self) -> datetime:
+        return self.begin + timedelta(seconds=self.gone)
+
+    def prompt(self, request: DraftRequest) -> Prompt:
+        return Prompt(request.subject, "flood")
+
+    def shown(self, request: DraftRequest) -> bool:
+        return False
+
+    def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
+        return self.answers([(request, prompt)], seconds)[0]
+
+    def answers(self, asked: Sequence[tuple[DraftRequest, Prompt]], seconds: float) -> list[str]:
+        """Write, while the clock goes on, risks come in, and what has waited too long is composed beside it."""
+        with reading(self.engine) as session:
+            rows = session.exec(select(Alert.id, Alert.priority, Alert.lease_owner).where(Alert.step == "draft")).all()
+        mine = {prompt.text.removeprefix("alert/") for _, prompt in asked}
+        behind = [RANKS[priority] for alert, priority, _ in rows if alert not in mine]
+        assert max(RANKS[priority] for alert, priority, _ in rows if alert in mine) <= min(behind, default=9)
+        self.batches.append([RISK_TYPES[request.type].priority for request, _ in asked])
+        for _ in range(self.takes):
+            self.second()
+        return [ANSWER % ",".join(f'"{m.version_id}"' for m in request.citable) for request, _ in asked]
+
+    def second(self) -> None:
+        """What a second brings."""
+        self.gone += 1
+        if self.gone <= self.minute:
+            numbers = range(*(self.risks * second // self.minute for second in (self.gone - 1, self.gone)))
+            kinds = sorted(k.id for k in RISK_TYPES.values() if k.id != "hand-raised")
+            come = [
+                risk(kinds[n // self.repeats % len(kinds)], source=f"flood-{n // self.repeats}", source_kind="camera")
+                for n in numbers
+            ]
+            with writing(self.engine) as session:
+                take_all(session, come, SITE, DisposalSettings(), self.now())
+            match_all(self.steps)
+        while self.steps.compose_late("late"):
+            pass
+
+
+class OneLook(TaggedFinder):
+    """Looks each type up once."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._found: dict[str, list[Match]] = {}
+
+    def match(self, risk: Risk, at: datetime) -> list[Match]:
+        if risk.type not in self._found:
+            self._found[risk.type] = super().match(risk, at)
+        return self._found[risk.type]
+
+
+@pytest.mark.parametrize("furnished", ["sqlite"], indirect=True)
+def test_of_a_thousand_risks_in_a_minute_the_most_urgent_are_drafted_and_what_would_wait_too_long_is_composed(
+    engine: Engine,
+) -> None:
+    flood = Flood(engine)
+    flood.second()
+    while flood.steps.do_next(("draft",), "model"):
         pass
+    assert flood.gone >= flood.minute
     with reading(engine) as session:
-        rows = session.exec(select(Document.backend, Document.state)).all()
-    assert len(rows) == 120
-    assert sum(backend == "writer" for backend, _ in rows) == 24
-    assert sum(backend == composer.NAME for backend, _ in rows) == 96
-    assert {state for _, state in rows} == {"CHECKED"}
+        rows = session.exec(
+            select(Document.backend, Document.state, Document.checked_at, Alert.committed_at, Alert.priority).join(
+                Alert, col(Document.alert_id) == col(Alert.id)
+            )
+        ).all()
+        folded = session.exec(select(func.sum(Alert.folded))).one()
+    assert len(rows) == flood.risks // flood.repeats
+    assert len(rows) + folded == flood.risks
+    assert {state for _, state, *_ in rows} == {"CHECKED"}
+    composed = sum(backend == composer.NAME for backend, *_ in rows)
+    drafted = sum(backend == flood.name for backend, *_ in rows)
+    assert composed == flood.counts["drafts_waited_too_long"] == flood.counts["drafts_composed"] > 40
+    assert drafted == flood.counts["drafts_asked"] == sum(map(len, flood.batches)) == len(rows) - composed
+    waited = [(checked - committed).total_seconds() for _, _, checked, committed, _ in rows]
+    assert max(waited) <= flood.wait + flood.takes + 1, "the wait, and the draft that the model was at"
+    assert flood.batches[1] == ["critical"] * flood.batch
 
 
 def test_what_has_not_waited_long_is_left_to_the_model(engine: Engine) -> None:
