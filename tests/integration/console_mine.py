@@ -155,6 +155,13 @@ class Mine:
             document = session.get(Document, document_identity(alert_id, alert.document_version))
             return document.state if document else None
 
+    def cited(self, alert_id: str) -> list[str]:
+        """The clause versions that the alert's document cites."""
+        with reading(self.engine) as session:
+            alert = session.get_one(Alert, alert_id)
+            content = session.get_one(Document, document_identity(alert_id, alert.document_version)).read_content()
+            return [c.version_id for c in content.citations] if content else []
+
     def alert(self, alert_id: str) -> Alert:
         """The alert's row as it is now."""
         with reading(self.engine) as session:

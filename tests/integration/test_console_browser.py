@@ -236,10 +236,10 @@ def test_an_alert_that_comes_while_a_clause_is_edited_shows_there_and_the_edit_s
         expect(page.locator("[name=text_en]")).to_have_value("Half a sentenceg")
 
 
-def test_what_a_text_would_change_stands_below_it_before_it_is_saved(
+def test_what_a_text_would_change_is_looked_at_and_once_a_second_person_publishes_it_the_next_alert_cites_it(
     browser: Browser, running: Running, mine: Mine
 ) -> None:
-    mine.raise_risk("person-on-belt")
+    before = mine.raise_risk("person-on-belt")
     with browser.new_context(viewport=SIZE, base_url=running.address) as context:  # type: ignore[arg-type]
         page = context.new_page()
         enter(page, "officer")
@@ -251,6 +251,24 @@ def test_what_a_text_would_change_stands_below_it_before_it_is_saved(
         expect(page.locator("[name=text_en]")).to_have_value("Nobody rides on a belt.")
         page.get_by_role("button", name="Save as a new draft").click()
         expect(page.locator("#v2")).to_contain_text("Nobody rides on a belt.")
+        page.get_by_role("button", name="Mark as reviewed").click()
+        page.get_by_role("button", name="Publish").click()
+        expect(page.locator("p.wrong")).to_contain_text("somebody else has to publish it")
+        mine.draft(before)
+        assert mine.cited(before) == ["belt-code:12@1"]
+    with browser.new_context(viewport=SIZE, base_url=running.address) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        enter(page, "administrator")
+        page.goto("/clauses/belt-code:12")
+        page.get_by_role("button", name="Publish").click()
+        expect(page.locator("#v2")).to_contain_text("Published by administrator")
+        after = mine.raise_risk("belt-wear")
+        mine.draft(after)
+        assert mine.cited(after) == ["belt-code:12@2"]
+        page.goto(f"/alerts/{after}")
+        expect(page.locator("#document .cited")).to_contain_text("Nobody rides on a belt.")
+        page.goto(f"/alerts/{before}")
+        expect(page.locator("#document .cited")).to_contain_text("nobody walks, stands or rides on the belt")
 
 
 def test_without_a_word_for_five_seconds_a_band_says_so_and_it_goes_when_the_server_is_back(
