@@ -28,7 +28,7 @@ from stream.trouble import StageTrouble, troubles
 
 RECENT = timedelta(minutes=15)
 """What is longer ago is history: the figures and the logs tell of it."""
-_PIECES = 20
+_RISKS = 20
 _LEAST_FREE = 64 * 1024**2
 """Bytes on the disk of the evidence: some minutes, where every risk has a clip."""
 _DO = {
@@ -120,15 +120,15 @@ def deliveries(engine: Engine, mine: str) -> str:
 
 
 def evidence(settings: Settings, engine: Engine, mine: str) -> str:
-    """Whether evidence can be written, and what the latest alerts cite is there unaltered. Raises MinewatchError."""
+    """Whether evidence can be written, and all that the latest risks show is there unaltered. Raises MinewatchError."""
     store = open_evidence(settings.evidence.url)
     said = store.check() if isinstance(store, RemoteEvidence) else _folder(store)
     with reading(engine) as session:
         newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
-        pieces = [piece for row in session.exec(newest.limit(_PIECES)).all() for piece in row.risk.evidence]
-    for piece in pieces[:_PIECES]:
+        pieces = {piece.sha256: piece for row in session.exec(newest.limit(_RISKS)).all() for piece in row.risk.evidence}
+    for piece in pieces.values():
         store.get(mine, piece.sha256, piece.media_type)
-    return f"{said}; {len(pieces[:_PIECES])} pieces of the latest alerts are there unaltered."
+    return f"{said}; {len(pieces)} pieces of the latest risks are there unaltered."
 
 
 def _folder(store: EvidenceStore) -> str:

@@ -250,4 +250,4 @@ def test_the_settings_and_the_doctor_show_no_password(mine: Mine, console: Runni
     assert "props" not in repr(settings)
     mine.raise_risk("no-vest")
     said = doctor_stages.evidence(settings, mine.engine, MINE)
-    assert said == f"{console.address} takes evidence; 1 pieces of the latest alerts are there unaltered."
+    assert said == f"{console.address} takes evidence; 1 pieces of the latest risks are there unaltered."
