@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ from disposal.worker import run_disposal
 from rules.settings import MatcherSettings, RulesSettings
 from stream.database import open_database, reading
 from stream.log import Log, open_log
-from stream.messages import Risk, encode, utc_now
+from stream.messages import Measured, Reading, Risk, encode, utc_now
+from stream.readings import store_readings
 from stream.settings import LogSettings
 from tests.unit.disposal_endpoint import endpoint
 from tests.unit.disposal_world import MINE, furnish, later, risk, well
@@ -235,3 +237,42 @@ def test_routine_risks_close_by_policy_and_the_rest_waits(database: str, log_set
     assert content is not None
     assert [c.clause_id for c in content.citations] == ["cn-coal:18"]
     assert audit.verify(engine, MINE).whole
+
+
+def test_smoke_seen_and_carbon_monoxide_rising_are_one_graver_alert_once_the_stage_has_taken_them(
+    database: str, log_settings: LogSettings
+) -> None:
+    engine, log, now = open_database(database), open_log(log_settings), utc_now()
+    over = Measured(
+        sensor="co-1", quantity="carbon-monoxide", value=31.0, unit="ppm", captured_at=now, limit="> 24 ppm"
+    )
+    smoke = risk("smoke")
+    gas = risk("carbon-monoxide-high", source="co-1", place="roadway", measured=(over,))
+    rise = [
+        Reading(
+            mine=MINE, sensor="co-1", place="roadway", quantity="carbon-monoxide", value=value, unit="ppm", sequence=n,
+            captured_at=now - timedelta(seconds=60 - n), read_at=now,
+        )
+        for n, value in enumerate((4.0, 9.0, 15.0))
+    ]  # fmt: skip
+    try:
+        with stage(database, log_settings):
+            publish(log, smoke)
+            until(lambda: documents(engine, "PENDING_APPROVAL"))
+            (before,) = alerts(engine)
+            store_readings(engine, rise)
+            until(lambda: alerts(engine)[0].severity_raised)
+            assert "4 → 15 ppm (co-1)" in alerts(engine)[0].severity_en
+            publish(log, gas)
+            until(lambda: {d.version: d.state for d in documents(engine)} == {1: "RETURNED", 2: "PENDING_APPROVAL"})
+    finally:
+        log.close()
+    (alert,) = alerts(engine)
+    assert (alert.id, alert.priority, alert.grade, alert.severity_raised) == (before.id, "critical", "major", True)
+    assert "camera and sensor agree" in alert.severity_en
+    with reading(engine) as session:
+        done = [line.action for line in session.exec(select(AuditLine)).all()]
+        assert {e.risk_id for e in session.exec(select(AlertRisk)).all()} == {smoke.risk_id, gas.risk_id}
+    assert (done.count("raised"), done.count("severity-raised"), done.count("joined")) == (1, 1, 1)
+    assert audit.verify(engine, MINE).whole
+    engine.dispose()
