@@ -12,6 +12,11 @@ BOOK_PHRASES: dict[str, tuple[str, str]] = {
         "Without a first day it takes effect when it is published. Days begin at midnight UTC.",
     ),
     "clause.bindings": ("适用范围", "Bindings"),
+    "clause.sign": (
+        "仅文字不同，请审核人判断是否放宽，并写明理由签字",
+        "It differs in words alone: say why it loosens nothing, and sign",
+    ),
+    "clause.because": ("理由", "because"),
     "clause.tightens": ("收紧的国家条款", "National clause that it tightens"),
     "limit.quantity": ("监测量", "Quantity"),
     "limit.comparison": ("比较", "Comparison"),

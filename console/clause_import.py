@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +139,7 @@ def edition_page(request: Request, code: str, edition: str) -> Response:
 @router.post("/codes/{code}/{edition}/review", dependencies=[_EDITORS], include_in_schema=False)
 def take_review(request: Request, code: str, edition: str) -> Response:
     """Say that every draft of the edition is fit to be published."""
-    return _step(request, code, edition, review_edition)
+    return _step(request, code, edition, partial(review_edition, reason=text_field(request, "reason", 500)))
 
 
 @router.post("/codes/{code}/{edition}/publish", dependencies=[_EDITORS], include_in_schema=False)

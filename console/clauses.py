@@ -66,7 +66,10 @@ def clause_figure(request: Request, identity: str, digest: str) -> Response:
 @router.post("/clauses/{identity}/review", dependencies=[_EDITORS], include_in_schema=False)
 def take_review(request: Request, identity: str) -> Response:
     """Say that a draft is fit to be published."""
-    return _step(request, identity, lambda ours, version, by: review(ours.engine, version, by, recorded(ours.mine)))
+    reason = text_field(request, "reason", 500)
+    return _step(
+        request, identity, lambda ours, version, by: review(ours.engine, version, by, recorded(ours.mine), reason)
+    )
 
 
 @router.post("/clauses/{identity}/publish", dependencies=[_EDITORS], include_in_schema=False)

@@ -149,11 +149,20 @@ def export(
 
 @app.command()
 def review(
-    context: typer.Context, *, code: Code, edition: Edition, by: By, config: Config = None, data: Data = DATA
+    context: typer.Context,
+    *,
+    code: Code,
+    edition: Edition,
+    by: By,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why what a supplement tightens by words alone loosens nothing.")
+    ] = "",
+    config: Config = None,
+    data: Data = DATA,
 ) -> None:
     """Mark all drafts of an edition as reviewed."""
     ours = _open(context, config, data)
-    count = revision.review_edition(ours.engine, code, edition, by, recorded(ours.settings.mine))
+    count = revision.review_edition(ours.engine, code, edition, by, recorded(ours.settings.mine), reason)
     err.print(f"{count} drafts reviewed by {by}.", highlight=False)
 
 
@@ -253,5 +262,8 @@ def _whole(provision: clause.Provision) -> dict[str, Any]:
         "effective_from": content.effective_from,
         "effective_to": content.effective_to,
         "author": provision.author,
+        "reviewer": provision.reviewer,
+        "reviewed_at": provision.reviewed_at,
+        "review_reason": provision.review_reason,
         "approver": provision.approver,
     }

@@ -22,9 +22,17 @@ def recorded(mine: str) -> Record:
     return record
 
 
+def _signed(row: ClauseVersion) -> str:
+    """Why its reviewer signed it, in the line of the review."""
+    return f" {row.review_reason}" if row.state == "REVIEWED" and row.review_reason else ""
+
+
 def told(versions: Sequence[ClauseVersion]) -> dict[str, object]:
     """The versions by id with the sha256 of what each says and its state, or how many and the sha256 of such lines."""
-    lines = [f"{row.id} {row.content_hash} {row.state}{f' {row.ended}' if row.ended else ''}" for row in versions]
+    lines = [
+        f"{row.id} {row.content_hash} {row.state}{f' {row.ended}' if row.ended else ''}{_signed(row)}"
+        for row in versions
+    ]
     if len(lines) <= _LISTED:
         return {"versions": lines}
     return {"count": len(lines), "sha256": hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()}

@@ -137,7 +137,7 @@ def _fill(engine: Engine, count: int, embedders: Mapping[str, Embedder]) -> None
         ids = put_drafts(session, _CODE, "1", clauses, "author")
         rows = [session.get_one(ClauseVersion, identity) for identity in ids]
         for row in rows:
-            put_review(row, "author")
+            put_review(session, row, "author")
         put_published(session, _CODE, rows, "approver", _EPOCH)
     generator = np.random.default_rng(0)
     for language, embedder in embedders.items():

@@ -82,6 +82,8 @@ class ClauseVersion(SQLModel, table=True):
     effective_to: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     author: str
     reviewer: str | None = None
+    reviewed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    review_reason: str = ""
     approver: str | None = None
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     published_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
@@ -138,6 +140,15 @@ class Provision:
     published_at: datetime | None
     repeals: bool = False
     """It says nothing of its own but that the clause ends."""
+    reviewed_at: datetime | None = None
+    review_reason: str = ""
+
+    @property
+    def to_be_signed(self) -> bool:
+        """A draft of a supplement that tightens a clause by words alone: its reviewer says why they do not loosen."""
+        content = self.content
+        words_alone = self.kind == "supplement" and content.tightens and not content.limits
+        return bool(words_alone) and self.state == "DRAFT" and not self.repeals
 
     def title(self, language: str) -> str:
         """The title in ``language`` (zh or en), else in the other one."""
@@ -338,6 +349,8 @@ def provision(version: ClauseVersion, clause: Clause, edition: CodeEdition, at: 
         reviewer=version.reviewer,
         approver=version.approver,
         published_at=version.published_at,
+        reviewed_at=version.reviewed_at,
+        review_reason=version.review_reason,
         repeals=version.ended == "REPEALED"
         and (version.state != "PUBLISHED" or version.effective_to == version.effective_from),
     )

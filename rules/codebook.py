@@ -89,7 +89,7 @@ def load_codebook(engine: Engine, path: Path, mine: str, author: str, approver: 
         # All in one transaction: a book that is refused half-way must leave nothing behind that looks known.
         rows = [session.get_one(ClauseVersion, d) for d in put_drafts(session, code, edition, changed, author)]
         for row in rows:
-            put_review(row, author)
+            put_review(session, row, author, f"as written in {path.name}")
         put_published(session, code, rows, approver, utc_now())
         if rows:
             record(session, approver, "publish", f"{code}@{edition}", rows)

@@ -1,6 +1,11 @@
 """Errors of the rules package. Each message is prose: what happened, where, and what to do."""
 
+from typing import TYPE_CHECKING
+
 from stream.errors import MinewatchError
+
+if TYPE_CHECKING:
+    from rules.limits import Limit
 
 
 class ClauseError(MinewatchError):
@@ -12,7 +17,13 @@ class ApprovalError(ClauseError):
 
 
 class LoosenedLimitError(ClauseError):
-    """A supplement's limit would loosen a national one."""
+    """A supplement's limit would loosen a national one; the message shows both."""
+
+    def __init__(self, clause: str, limit: "Limit", national: str, rival: "Limit") -> None:
+        self.clause, self.limit, self.national, self.rival = clause, limit, national, rival
+        super().__init__(
+            f"{clause} would loosen the national code: it sets {limit.quantity} {limit.text('en')}, while {national} sets {rival.text('en')}."
+        )
 
 
 class KnowledgeError(MinewatchError):

@@ -20,8 +20,8 @@ from rules.clause import (
     count_change,
     sort_key,
 )
-from rules.errors import ApprovalError, ClauseError, LoosenedLimitError
-from rules.limits import Limit, loosened
+from rules.errors import ApprovalError, ClauseError
+from rules.supplement import refuse_loosening, refuse_unsigned
 from stream.catalogue import RISK_TYPES
 from stream.database import reading, writing
 from stream.messages import utc_now
@@ -135,20 +135,24 @@ def edit(engine: Engine, identity: str, author: str, changes: Mapping[str, Any],
         return made
 
 
-def review(engine: Engine, version_id: str, by: str, record: Record = nothing) -> None:
-    """Say that a draft is fit to be published. Raises ClauseError where it is no draft."""
+def review(engine: Engine, version_id: str, by: str, record: Record = nothing, reason: str = "") -> None:
+    """Say that a draft is fit to be published; name, time and ``reason`` are the signature, kept with the version.
+
+    Raises ClauseError where it is no draft, ApprovalError where words alone tighten a national clause without a reason.
+    """
     with writing(engine) as session:
         row = _version(session, version_id)
-        put_review(row, by)
+        put_review(session, row, by, reason)
         count_change(session)
         record(session, by, "review", row.clause_id, [row])
 
 
-def put_review(row: ClauseVersion, by: str) -> None:
+def put_review(session: Session, row: ClauseVersion, by: str, reason: str = "") -> None:
     """``review`` within a transaction."""
     if row.state != "DRAFT":
         raise ClauseError(f"{row.id} is {row.state.lower()}: only a draft can be reviewed.")
-    row.state, row.reviewer = "REVIEWED", by
+    refuse_unsigned(session, row, reason.strip())
+    row.state, row.reviewer, row.reviewed_at, row.review_reason = "REVIEWED", by, utc_now(), reason.strip()
 
 
 def publish(engine: Engine, version_id: str, by: str, at: datetime | None = None, record: Record = nothing) -> None:
@@ -174,7 +178,7 @@ def put_publish(session: Session, row: ClauseVersion, by: str, at: datetime, oth
     if row.ended == "REPEALED":
         row.effective_to = row.effective_from
     else:
-        _refuse_loosening(session, row)
+        refuse_loosening(session, row)
     _make_room(row, others)
     row.state, row.approver, row.published_at = "PUBLISHED", by, at
 
@@ -197,12 +201,12 @@ def repeal(engine: Engine, identity: str, by: str, at: datetime, record: Record 
         record(session, by, "repeal", identity, rows)
 
 
-def review_edition(engine: Engine, code: str, edition: str, by: str, record: Record = nothing) -> int:
-    """Review every draft of that edition; answers how many. Raises ClauseError where there is none."""
+def review_edition(engine: Engine, code: str, edition: str, by: str, record: Record = nothing, reason: str = "") -> int:
+    """Review every draft of that edition; answers how many. Raises as ``review`` does, or where there is none."""
     with writing(engine) as session:
         rows = _of_edition(session, code, edition, "DRAFT")
         for row in rows:
-            put_review(row, by)
+            put_review(session, row, by, reason)
         count_change(session)
         record(session, by, "review", f"{code}@{edition}", rows)
         return len(rows)
@@ -299,40 +303,6 @@ def check_content(code: str, number: str, content: Content) -> None:
         raise ClauseError(
             f"{where} would end on {content.effective_to:%Y-%m-%d}, before it takes effect on {content.effective_from:%Y-%m-%d}."
         )
-
-
-def _refuse_loosening(session: Session, row: ClauseVersion) -> None:
-    clause = session.get_one(Clause, row.clause_id)
-    if session.get_one(CodeEdition, (clause.code, row.edition)).kind != "supplement" or not row.limits:
-        return
-    national = _national_limits(session, row)
-    for limit in content_of(row).limits:
-        rival = loosened(limit, [n for _, n in national])
-        if rival is not None:
-            name = next(name for name, n in national if n is rival)
-            raise LoosenedLimitError(
-                f"{row.clause_id} would loosen the national code: it sets {limit.quantity} {limit.text('en')}, while {name} sets {rival.text('en')}."
-            )
-
-
-def _national_limits(session: Session, row: ClauseVersion) -> list[tuple[str, Limit]]:
-    """National limits in force at any time in which ``row`` would be."""
-    rows = session.exec(
-        select(ClauseVersion)
-        .join(Clause, col(Clause.id) == col(ClauseVersion.clause_id))
-        .join(
-            CodeEdition,
-            (col(CodeEdition.code) == col(Clause.code)) & (col(CodeEdition.edition) == col(ClauseVersion.edition)),
-        )
-        .where(CodeEdition.kind == "national", ClauseVersion.state == "PUBLISHED")
-    ).all()
-    return [
-        (v.clause_id, limit)
-        for v in rows
-        if (v.effective_to is None or row.effective_from is None or v.effective_to > row.effective_from)
-        and (row.effective_to is None or v.effective_from is None or v.effective_from < row.effective_to)
-        for limit in content_of(v).limits
-    ]
 
 
 def _make_room(row: ClauseVersion, others: Iterable[ClauseVersion]) -> None:

@@ -1,17 +1,21 @@
 """The officer's page of a clause: words, dates, bindings, limits, what it would match, back to an earlier version."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlmodel import select
 
 from console.app import create_app
+from disposal.audit import AuditLine
 from rules.clause import CodeEdition, Content, history
 from rules.limits import Limit
 from rules.revision import add_edition, draft, publish, review
 from rules.settings import MatcherSettings, RulesSettings
+from stream.database import reading
 from stream.messages import utc_now
 from tests.integration.console_client import SETTINGS, log_in, person, send
 from tests.integration.console_mine import MINE, Mine, open_mine
@@ -163,3 +167,35 @@ def test_a_supplement_that_would_loosen_is_refused_with_both_limits_shown(
     assert "&gt;= 1.2 %" in refused.text
     assert "belt-code:172 sets" in refused.text
     assert "&gt;= 1 %" in refused.text
+
+
+def test_where_words_alone_tighten_the_reviewer_decides_and_signs_with_name_time_and_reason(
+    mine: Mine, officer: TestClient, second: TestClient
+) -> None:
+    add_edition(mine.engine, CodeEdition(code="words", edition="1", kind="supplement", mine=MINE))
+    for number in ("1", "2"):
+        content = Content(text_en=f"Nobody stands by the belt, {number}.", tightens="belt-code:12")
+        draft(mine.engine, "words", "1", number, content, "author")
+    version = {"version_id": "words:1@1"}
+    assert 'name="reason"' in officer.get("/clauses/words:1").text
+    refused = send(officer, "/clauses/words:1/review", version | {"reason": "  "})
+    assert refused.status_code == 422
+    assert "words:1@1 differs from belt-code:12 in words alone" in refused.text
+    assert history(mine.engine, "words:1", utc_now())[-1].state == "DRAFT"
+    begun = utc_now()
+    why = "Standing by is more than standing on."
+    assert send(officer, "/clauses/words:1/review", version | {"reason": why}).status_code == 303
+    signed = history(mine.engine, "words:1", utc_now())[-1]
+    assert (signed.state, signed.reviewer, signed.review_reason) == ("REVIEWED", "officer", why)
+    assert signed.reviewed_at is not None
+    assert signed.reviewed_at >= begun
+    with reading(mine.engine) as session:
+        lines = session.exec(select(AuditLine).where(AuditLine.subject == "clause/words:1")).all()
+    assert [(line.actor, line.action, why in line.after) for line in lines] == [("officer", "review-clause", True)]
+    assert send(second, "/clauses/words:1/publish", version).status_code == 303
+    page = second.get("/clauses/words:1").text
+    assert re.search(rf"Reviewed by officer \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \(because: {re.escape(why)}\)", page)
+    assert 'name="reason"' in officer.get("/codes/words/1").text
+    assert send(officer, "/codes/words/1/review", {}).status_code == 422
+    assert send(officer, "/codes/words/1/review", {"reason": why}).status_code == 303
+    assert history(mine.engine, "words:2", utc_now())[-1].review_reason == why

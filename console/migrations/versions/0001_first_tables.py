@@ -383,6 +383,8 @@ def upgrade() -> None:
     sa.Column('effective_to', stream.database.UtcDateTime(timezone=True), nullable=True),
     sa.Column('author', sa.String(), nullable=False),
     sa.Column('reviewer', sa.String(), nullable=True),
+    sa.Column('reviewed_at', stream.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('review_reason', sa.String(), nullable=False),
     sa.Column('approver', sa.String(), nullable=True),
     sa.Column('created_at', stream.database.UtcDateTime(timezone=True), nullable=False),
     sa.Column('published_at', stream.database.UtcDateTime(timezone=True), nullable=True),
