@@ -153,7 +153,8 @@ def _hazard(policy: ClosurePolicy, facts: ClosureFacts) -> Iterator[Reason]:
     yield _reason("listed", facts.type in policy.types, facts.type)
     general = kind is not None and kind.grade == "general" and not kind.latching
     yield _reason("general", general, kind.grade if kind else "unknown")
-    yield _reason("not-by-hand", facts.source_kind in ("camera", "sensor"), facts.source_kind)
+    reported = kind is None or "person" in kind.seen_by
+    yield _reason("not-by-hand", facts.source_kind in ("camera", "sensor") and not reported, facts.source_kind)
 
 
 def _ending(policy: ClosurePolicy, facts: ClosureFacts) -> Iterator[Reason]:
