@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from disposal.alert import Alert
 from disposal.document import Document
+from disposal.drawings import drawings_of
 from disposal.errors import AlertError, ExportError, FormError
 from disposal.own_form import current_form, fill
 from disposal.own_form_fields import values_of
@@ -65,13 +66,14 @@ def export(
     if content is None:
         raise ExportError(f"Document {document_id} is not drafted yet: export it once it is.")
     shown = _pictures(evidence, mine, pictures)
+    drawings = drawings_of(engine, content)
     form = current_form(engine, mine, language) if wanted == "docx" else None
     if form is not None:
         try:
-            return fill(form, values_of(row, content, shown, language, zone))
+            return fill(form, values_of(row, content, shown, language, zone, drawings))
         except FormError as error:
             _logger.error("the mine's own form cannot be filled in, ours is used", document=row.id, reason=str(error))
-    return _WRITERS[wanted].write(blocks(row, content, shown, language, zone), language)
+    return _WRITERS[wanted].write(blocks(row, content, shown, language, zone, drawings), language)
 
 
 def _pictures(store: EvidenceStore, mine: str, evidence: list[Evidence]) -> list[bytes | str]:

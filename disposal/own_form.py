@@ -64,11 +64,9 @@ def fill(data: bytes, values: Mapping[str, Any]) -> bytes:
     try:
         form = DocxTemplate(io.BytesIO(data))
         form.init_docx()
-        pictures = {
-            name: InlineImage(form, io.BytesIO(values[name][0]), width=Mm(values[name][1])) if values.get(name) else ""
-            for name in PICTURES
-        }
-        form.render({**values, **pictures}, _Environment(), autoescape=True)
+        pictures = {name: _placed(form, values.get(name)) for name in PICTURES}
+        drawings = [{**one, "picture": _placed(form, one["picture"])} for one in values["drawings"]]
+        form.render({**values, **pictures, "drawings": drawings}, _Environment(), autoescape=True)
         out = io.BytesIO()
         form.save(out)
         docx.Document(io.BytesIO(out.getvalue()))
@@ -86,6 +84,13 @@ def fill(data: bytes, values: Mapping[str, Any]) -> bytes:
             f"The file is no Word document that can be used ({type(error).__name__}): save it as docx in Word anew.",
         )
     return out.getvalue()
+
+
+def _placed(form: DocxTemplate, picture: Any) -> Any:
+    """A picture, (bytes, millimetres), as the form takes it in; words that stand for one stay."""
+    if isinstance(picture, tuple):
+        return InlineImage(form, io.BytesIO(picture[0]), width=Mm(picture[1]))
+    return picture or ""
 
 
 def current_form(engine: Engine, mine: str, language: str) -> bytes | None:

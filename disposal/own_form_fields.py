@@ -1,14 +1,15 @@
 """What a mine's own form can name: each field with what it says, and a document's values under these names."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from PIL import Image
 
 from disposal.document import Bilingual, Document, DocumentContent
-from disposal.paper import CODE_WIDTH, printable, showable, word
+from disposal.drawings import Drawing
+from disposal.paper import CODE_WIDTH, figure_line, printable, showable, word
 from disposal.policy import CONDITIONS
 from disposal.stamp import content_digest, picture_of, stamp_of
 from disposal.words import clock, decision_in, figures_in, local_times, state_in
@@ -45,6 +46,11 @@ LISTS: Mapping[str, Mapping[str, Bilingual]] = {
         "version": Bilingual("条款版本", "clause version"),
         "text": Bilingual("条款全文", "the clause in full"),
     },
+    "drawings": {
+        "clause": Bilingual("所属规程和条号", "code and number of its clause"),
+        "caption": Bilingual("图号和图名", "its number and name"),
+        "picture": Bilingual("插图", "the figure"),
+    },
     "measures": {},
     "resources": {},
     "reasons": {"condition": Bilingual("关闭条件", "condition of closure"), "result": Bilingual("结果", "result")},
@@ -59,9 +65,14 @@ _PICTURE_WIDTH = 150.0
 
 
 def values_of(
-    row: Document, content: DocumentContent, pictures: Iterable[bytes | str], language: str, zone: tzinfo
+    row: Document,
+    content: DocumentContent,
+    pictures: Iterable[bytes | str],
+    language: str,
+    zone: tzinfo,
+    drawings: Mapping[str, Sequence[Drawing]],
 ) -> dict[str, Any]:
-    """The document's values in ``language``; times are told in ``zone``."""
+    """The document's values in ``language``; times are told in ``zone``; ``drawings``: of the cited versions."""
 
     def said(text: Bilingual) -> str:
         return printable(text.text(language))
@@ -90,6 +101,16 @@ def values_of(
         "clauses": [
             {"label": said(c.label), "version": printable(c.version_id), "text": said(c.required)}
             for c in content.citations
+        ],
+        "drawings": [
+            {
+                "clause": said(c.label),
+                "caption": figure_line(number, drawing.caption, language),
+                "picture": (data, drawing.width) if data else word("no-figure", language),
+            }
+            for c in content.citations
+            for number, drawing in enumerate(drawings.get(c.version_id, ()), start=1)
+            for data in (showable(drawing.data or b""),)
         ],
         "measures": [said(line) for line in content.measures],
         "resources": [said(line) for line in content.resources],

@@ -1,14 +1,16 @@
 """What a printed document says, block by block, in Chinese or English: the same for every file format."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from disposal.document import Bilingual, Document, DocumentContent, Verdict
+from disposal.drawings import Drawing
 from disposal.policy import CONDITIONS
 from disposal.stamp import content_digest, picture_of, stamp_of
 from disposal.words import clock, decision_in, figures_in, local_times, state_in
@@ -31,6 +33,8 @@ _WORDS: dict[str, Bilingual] = {
     "evidence": Bilingual("证据图片", "Evidence"),
     "no-picture": Bilingual("证据图片无法读取：", "The evidence cannot be read: "),
     "clauses": Bilingual("二、依据条款", "2. Clauses"),
+    "figure": Bilingual("插图", "Figure"),
+    "no-figure": Bilingual("插图无法读取。", "The figure cannot be read."),
     "no-clauses": Bilingual("未检索到适用条款。", "No clause was found."),
     "measures": Bilingual("三、整改措施", "3. Measures"),
     "resources": Bilingual("四、所需资源", "4. Resources"),
@@ -93,12 +97,17 @@ Block = Title | Heading | Line | Bullet | Rows | Picture
 
 
 def blocks(
-    row: Document, content: DocumentContent, pictures: Iterable[bytes | str], language: str, zone: tzinfo = UTC
+    row: Document,
+    content: DocumentContent,
+    pictures: Iterable[bytes | str],
+    language: str,
+    zone: tzinfo = UTC,
+    drawings: Mapping[str, Sequence[Drawing]] = MappingProxyType({}),
 ) -> list[Block]:
     """The whole document in ``language`` (zh or en); what was written in one language only stays in it.
 
-    ``pictures``: bytes of a picture, or why it cannot be read. ``zone``: the mine's, in which every time is told. No
-    text carries what a file cannot hold.
+    ``pictures``: bytes of a picture, or why it cannot be read. ``zone``: the mine's, in which every time is told.
+    ``drawings``: the figures of the clause versions that are cited. No text carries what a file cannot hold.
     """
     paper = _Paper(language, zone)
     return [
@@ -107,7 +116,7 @@ def blocks(
         *paper.head(row, content),
         *paper.facts(content),
         *paper.pictures(pictures),
-        *paper.clauses(content),
+        *paper.clauses(content, drawings),
         *paper.list("measures", content.measures),
         *paper.list("resources", content.resources),
         *paper.list("contingency", (content.contingency,)),
@@ -158,13 +167,17 @@ class _Paper:
                 Picture(data) if isinstance(data, bytes) else Line(self._word("no-picture") + printable(data or "?"))
             )
 
-    def clauses(self, content: DocumentContent) -> Iterator[Block]:
+    def clauses(self, content: DocumentContent, drawings: Mapping[str, Sequence[Drawing]]) -> Iterator[Block]:
         yield Heading(self._word("clauses"))
         if not content.citations:
             yield Line(self._word("no-clauses"))
         for cited in content.citations:
             yield Line(f"{self.said(cited.label)} [{printable(cited.version_id)}]", strong=True)
             yield Line(self.said(cited.required))
+            for number, drawing in enumerate(drawings.get(cited.version_id, ()), start=1):
+                data = showable(drawing.data or b"")
+                yield Picture(data, drawing.width) if data else Line(self._word("no-figure"))
+                yield Line(figure_line(number, drawing.caption, self._language))
 
     def list(self, heading: str, lines: Iterable[Bilingual]) -> Iterator[Block]:
         yield Heading(self._word(heading))
@@ -203,6 +216,12 @@ class _Paper:
 
     def _word(self, key: str) -> str:
         return word(key, self._language)
+
+
+def figure_line(number: int, caption: str, language: str) -> str:
+    """What stands below a clause's figure."""
+    named = f" · {printable(caption)}" if caption else ""
+    return f"{word('figure', language)} {number}{named}"
 
 
 def showable(picture: bytes) -> bytes | None:

@@ -14,13 +14,14 @@ import docx
 import numpy as np
 import pypdf
 import pytest
+from PIL import Image
 from sqlalchemy import Engine
 from sqlmodel import select
 from typer.testing import CliRunner
 
 from console.cli import app
 from console.schema import prepare
-from disposal import chinese_font
+from disposal import chinese_font, own_form
 from disposal.audit import find_digest
 from disposal.document import EFFECTS, Bilingual, Document, DocumentState, to_json
 from disposal.drafter import Drafter
@@ -33,6 +34,10 @@ from disposal.settings import DisposalSettings, DrafterSettings
 from disposal.stamp import find_printed
 from disposal.steps import Steps
 from disposal.words import DECISIONS, STATES, figures_in, local_times
+from rules import knowledge
+from rules.figure import ClauseFigure
+from rules.importer import import_code
+from rules.revision import publish, review
 from stream.database import open_database, reading, writing
 from stream.evidence import EvidenceStore
 from stream.messages import Evidence, utc_now
@@ -208,6 +213,57 @@ def test_the_pdf_reads_back_with_its_chinese_characters(engine: Engine, store: E
     assert [(one["/Width"], one["/Height"]) for one in drawn if one["/Filter"] == "/DCTDecode"] == [(160, 120)]
     assert reader.metadata is not None
     assert reader.metadata.title == content.title.text(language)
+
+
+@pytest.fixture
+def drawn(engine: Engine, tmp_path: Path) -> bytes:
+    """The clause that the documents cite gets a figure in a new version; its PNG is another in size than the rest."""
+    png = io.BytesIO()
+    Image.new("RGB", (210, 70), "red").save(png, "PNG")
+    word = docx.Document()
+    word.add_paragraph("第十八条 " + CLAUSES["18"]["text_zh"]).add_run().add_picture(io.BytesIO(png.getvalue()))
+    word.inline_shapes[0]._inline.docPr.set("descr", "防护栏布置图")
+    word.save(str(tmp_path / "code.docx"))
+    import_code(engine, tmp_path / "code.docx", "cn-coal", "2016", None, "writer", mine=MINE)
+    review(engine, "cn-coal:18@2", "writer")
+    publish(engine, "cn-coal:18@2", "approver")
+    return png.getvalue()
+
+
+def test_a_cited_clause_in_full_has_its_figure_in_docx_and_pdf(
+    engine: Engine, store: EvidenceStore, drawn: bytes
+) -> None:
+    row = document(engine)
+    data = export(engine, store, MINE, row.id, "zh")
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        assert drawn in [file.read(name) for name in file.namelist() if name.startswith("word/media/")]
+    assert text_of(data).index(CLAUSES["18"]["text_zh"]) < text_of(data).index("插图 1 · 防护栏布置图")
+    printed = export(engine, store, MINE, row.id, "en", "pdf")
+    assert "Figure1·防护栏布置图" in pdf_text(printed)
+    sizes = [
+        image.image.size for page in pypdf.PdfReader(io.BytesIO(printed)).pages for image in page.images if image.image
+    ]
+    assert (210, 70) in sizes
+    with writing(engine) as session:
+        for figure in session.exec(select(ClauseFigure)):
+            session.delete(figure)
+    assert "插图无法读取。" in text_of(export(engine, store, MINE, row.id, "zh"))
+
+
+def test_the_mines_own_form_can_show_the_figures(engine: Engine, store: EvidenceStore, drawn: bytes) -> None:
+    row, form = document(engine), docx.Document()
+    for line in ("{%p for d in drawings %}", "{{ d.clause }}: {{ d.caption }}", "{{ d.picture }}", "{%p endfor %}"):
+        form.add_paragraph(line)
+    out = io.BytesIO()
+    form.save(out)
+    own_form.check_form(out.getvalue())
+    version = knowledge.write(engine, MINE, own_form.KIND, "zh", own_form.texts_of(out.getvalue(), "own.docx"), "li")
+    knowledge.review(engine, version, "li")
+    knowledge.publish(engine, version, "zhao")
+    data = export(engine, store, MINE, row.id, "zh")
+    assert "插图 1 · 防护栏布置图" in text_of(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        assert drawn in [file.read(name) for name in file.namelist() if name.startswith("word/media/")]
 
 
 def test_a_pdf_of_hostile_text_and_damaged_evidence_is_whole(engine: Engine, store: EvidenceStore) -> None:
