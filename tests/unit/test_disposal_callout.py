@@ -278,6 +278,39 @@ def test_heads_are_covered_and_what_cannot_be_covered_stays() -> None:
         blur_heads(data, None)
 
 
+_NOISE = np.random.default_rng(5).integers(0, 255, (200, 240, 3), dtype=np.uint8)
+_sides = st.tuples(st.floats(0, 0.7), st.floats(0, 0.6), st.floats(0.15, 0.3), st.floats(0.3, 0.4))
+_seen = st.builds(
+    lambda label, sides: Detection(
+        label=label, confidence=0.9, box=(sides[0], sides[1], sides[0] + sides[2], sides[1] + sides[3])
+    ),
+    st.sampled_from(["person", "worker", "no_vest", "no_helmet", "helmet", "head", "fire", "belt_tear"]),
+    _sides,
+)
+
+
+@given(st.lists(_seen, max_size=3))
+def test_every_head_becomes_a_few_flat_cells_and_the_rest_of_the_picture_stays(seen: list[Detection]) -> None:
+    data = cv2.imencode(".png", _NOISE)[1].tobytes()
+    left = cv2.imdecode(np.frombuffer(blur_heads(data, seen), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    coded = cv2.imencode(".jpg", _NOISE, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    before = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(int)
+    untouched = np.ones(left.shape[:2], bool)
+    for one in seen:
+        x0, y0, x1, y1 = (round(share * side) for share, side in zip(one.box, (240, 200) * 2, strict=True))
+        if one.label in ("fire", "belt_tear"):
+            continue
+        if one.label in ("person", "worker", "no_vest"):
+            y1 = y0 + (y1 - y0) // 3
+        head = (slice(y0, y1), slice(x0, x1))
+        steps = [float(np.abs(np.diff(picture[head], axis=1)).mean()) for picture in (left, before)]
+        assert steps[0] < steps[1] / 3, one
+        # Half a head's box beyond it, and two of the coding's blocks beside that.
+        across, down = (x1 - x0) // 2 + 34, (y1 - y0) // 2 + 34
+        untouched[max(0, y0 - down) : y1 + down, max(0, x0 - across) : x1 + across] = False
+    assert (left == before)[untouched].all()
+
+
 def test_nothing_but_what_goes_through_the_filter_speaks_to_the_network() -> None:
     """What drafts, matching and disposal send goes by these modules; the webhook's one caller here asks the filter."""
     outward = {"httpx2", "httpx", "requests", "urllib.request", "openai", "http.client", "aiohttp", "socket"}

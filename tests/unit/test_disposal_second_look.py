@@ -13,6 +13,7 @@ from disposal.document import DocumentState
 from disposal.drafter import Drafter
 from disposal.endpoint import EndpointBackend
 from disposal.policy import activate_for_demo
+from disposal.prompt import PICTURE
 from disposal.second_look import SecondLook, evidence_picture, note
 from disposal.settings import DisposalSettings, DrafterSettings, EndpointSettings
 from disposal.steps import Steps
@@ -21,6 +22,7 @@ from stream.evidence import EvidenceStore
 from stream.messages import Evidence, utc_now
 from tests.unit.disposal_endpoint import Endpoint, endpoint
 from tests.unit.disposal_world import MINE, TaggedFinder, furnish, later, risk
+from tests.unit.test_disposal_checks import request
 from tests.unit.test_disposal_steps import documents, failing, send, stood_still, work
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
@@ -103,6 +105,23 @@ def test_no_picture_leaves_where_none_is_wanted_or_the_model_stands_outside(
     served.picture = "rejected"
     assert closed_after(engine, drafter(served, tmp_path, **settings), tmp_path).look_verdict == ""
     assert all(isinstance(one["messages"][0]["content"], str) for one in served.asked)
+
+
+@pytest.mark.parametrize("kind", ["annotated", "photo", "frame"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"where": "off-site"}, {"url": "https://dashscope.aliyuncs.com/v1"}, {"url": "http://8.8.8.8/v1"}, {"url": "http://model.example/v1"}],
+)  # fmt: skip
+def test_for_a_model_outside_no_picture_is_even_read(settings: dict[str, str], kind: str) -> None:
+    def read(evidence: Evidence) -> bytes:
+        raise AssertionError(f"{evidence.kind} was read for a model off the site")
+
+    chosen = {"url": "http://127.0.0.1:9/v1", "model": "eyes", "pictures": True} | settings
+    backend = EndpointBackend(EndpointSettings.model_validate(chosen), None, read)
+    piece = Evidence(sha256="0" * 64, media_type="image/jpeg", kind=kind, captured_at=utc_now())  # type: ignore[arg-type]
+    asked = request(picture=piece)
+    assert PICTURE not in backend.prompt(asked).version
+    assert backend._picture(asked) is None
 
 
 def test_evidence_that_is_gone_is_not_shown(engine: Engine, served: Endpoint, tmp_path: Path) -> None:
