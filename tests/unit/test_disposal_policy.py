@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
@@ -221,6 +221,7 @@ NEVER: dict[str, list[dict[str, Any]]] = {
 
 
 @given(facts=_facts, name=st.sampled_from(sorted(NEVER)), data=st.data())
+@settings(deadline=None)
 def test_what_never_closes_does_not_whatever_else_holds_and_however_lax_the_policy(
     facts: ClosureFacts, name: str, data: st.DataObject
 ) -> None:
