@@ -23,6 +23,7 @@ _WHYS: tuple[tuple[str, str], ...] = (
     (r"it does not lie beside the file", "文件旁没有这幅图"),
     (r"it cannot be read.*", "无法读取"),
     (r"it is damaged", "已损坏"),
+    (r"a chart is none: save it as one", "图表不是图片，请另存为图片"),
     (r"it has more than (\d+) MiB", "超过{0} MiB"),
     (r"it has (\d+) MiB, more than (\d+)", "有{0} MiB，超过{1} MiB"),
     (r"it has (\d+) x (\d+) pixels, too many", "{0}×{1}像素，太大"),

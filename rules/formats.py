@@ -16,7 +16,7 @@ from rules.errors import ImportRefusedError
 from rules.markup import html_text, xml_content
 from rules.ocr import Progress, ignored
 from rules.pdf import pdf_text
-from rules.pictures import Pictures, attached
+from rules.pictures import MARKS_OF_ROW, Pictures, attached
 from rules.word import docx_lines
 
 LARGEST = 200 * 1024**2
@@ -87,7 +87,7 @@ def read_content(path: Path, progress: Progress = ignored) -> Content:
     if suffix in _PACKED:
         _refuse_bomb(path.name, data)
         if suffix == ".xlsx":
-            return Content(rows=_xlsx(path.name, data))
+            return Content(rows=_xlsx(path.name, data, pictures), pictures=pictures)
         return _with_pictures(docx_lines(path.name, data, pictures), pictures, f"{path.name} holds no text.")
     if suffix == ".pdf":
         found = pdf_text(path.name, data, pictures, progress)
@@ -161,19 +161,33 @@ def _refuse_bomb(name: str, data: bytes) -> None:
         raise ImportRefusedError(f"{name} unpacks to more than {LARGEST_RATIO} times its size: it is refused.")
 
 
-def _xlsx(name: str, data: bytes) -> tuple[tuple[int, dict[str, Any]], ...]:
+def _xlsx(name: str, data: bytes, pictures: Pictures) -> tuple[tuple[int, dict[str, Any]], ...]:
     import openpyxl
+
+    from rules.sheet_pictures import SheetPictures
 
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         sheet = book.active
         cells = () if sheet is None else sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS)
         rows = [list(row) for row in itertools.islice(cells, MOST_ROWS + 1)]
+        # Reading rows one by one is what keeps memory bounded, and openpyxl gives no pictures with it.
+        held = SheetPictures(data, getattr(sheet, "_worksheet_path", ""), pictures)
+        rows = [[held.take(number, cell) for cell in row] for number, row in enumerate(rows, start=1)]
+        held.close()
     except Exception as error:
         raise ImportRefusedError(f"{name} cannot be read as an Excel file: {error}.") from error
     if len(rows) > MOST_ROWS:
         raise ImportRefusedError(f"{name} has more than {MOST_ROWS} rows: that is no code.")
-    return tuple(_named(iter(rows)))
+    return tuple(_beside(list(_named(iter(rows))), held.rows))
+
+
+def _beside(rows: list[tuple[int, dict[str, Any]]], marks: dict[int, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows with the marks of their pictures; one on an empty row belongs to the row above."""
+    ends = [number for number, _ in rows[1:]] + [MOST_ROWS + 2]
+    for (number, row), end in zip(rows, ends, strict=True):
+        held = "".join(marks[at] for at in sorted(marks) if number <= at < end)
+        yield number, row | {MARKS_OF_ROW: held} if held else row
 
 
 def _csv(text: str) -> tuple[tuple[int, dict[str, Any]], ...]:

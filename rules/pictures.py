@@ -25,6 +25,8 @@ from rules.outline import Article, Lines, Outline
 
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 """Code points that Unicode keeps for a program's own use: no text holds them."""
+MARKS_OF_ROW = _BEGIN
+"""The column of a table under which the marks of a row's pictures stand: no column is named so."""
 MARK = re.compile(f"{_BEGIN}([0-9]{{1,6}}){_END}")
 _MARKS = re.compile(f"(?:\\s*{_BEGIN}[0-9]{{1,6}}{_END}\\s*)+")
 _DATA = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,", re.IGNORECASE)

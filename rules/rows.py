@@ -12,6 +12,7 @@ from rules.formats import Content
 from rules.limits import read_limits
 from rules.numbering import canonical
 from rules.outline import Article, Outline
+from rules.pictures import MARKS_OF_ROW
 
 _NUMBER = ("number", "article", "section", "no", "id", "clause", "条号", "条", "条款", "编号", "序号", "条文号")
 _TEXT = ("text", "content", "body", "内容", "正文", "条文", "条文内容", "text_zh", "text_en", "zh", "en")
@@ -25,7 +26,7 @@ FIELDS = ("heading_zh", "heading_en", "hazards", "limits", "tightens", "effectiv
 def from_rows(name: str, content: Content) -> Outline:
     """The clauses of a table. Raises ImportRefusedError without columns for them, or for a value that does not fit."""
     found, rows = Outline(content.style), content.rows
-    columns = {key.strip().lower(): key for _, row in rows[:50] for key in row}
+    columns = {key.strip().lower(): key for _, row in rows[:50] for key in row if key != MARKS_OF_ROW}
     number_key = next((columns[k] for k in _NUMBER if k in columns), None)
     text_key = next((columns[k] for k in _TEXT if k in columns), None)
     if number_key is None or text_key is None:
@@ -39,7 +40,7 @@ def from_rows(name: str, content: Content) -> Outline:
     for line, row in rows:
         number, text = canonical(row.get(number_key)), str(row.get(text_key) or "").strip()
         english = (str(row.get("title_en") or "").strip(), str(row.get("text_en") or "").strip())
-        text = text or english[1]
+        text = (text or english[1]) + str(row.get(MARKS_OF_ROW, ""))
         if number is None or not text:
             found.stray.append((line, str(row.get(number_key) or text)))
             continue

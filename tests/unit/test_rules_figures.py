@@ -6,6 +6,7 @@ import io
 import json
 import re
 import struct
+import zipfile
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import docx
 import fpdf
+import openpyxl
 import pytest
 from docx.oxml import parse_xml
 from lxml import etree
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 HOUSE = Path(__file__).parents[2]
+RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OMML = "http://schemas.openxmlformats.org/officeDocument/2006/math"
 FONT = next(Path("/usr/share/fonts").rglob("NotoSansCJK-Regular.ttc"))
@@ -121,6 +124,53 @@ def test_word_keeps_pictures_and_formulas_with_their_article(engine, tmp_path):
     assert report.figures == 2
     assert any("Clause 3: the picture that is only linked is not kept" in line for line in report.warnings)
     assert all("\ufdd0" not in c.text_zh + c.title_zh for c in found.values())
+
+
+def sheet(path: Path) -> list[bytes]:
+    """A code in Excel: a picture on each of two articles, one on an empty row, one above all, one within a cell."""
+    shown = [picture(shade) for shade in (10, 80, 120, 160, 200)]
+    book = openpyxl.Workbook()
+    for row in (("条号", "内容"), (1, "支架布置见图。"), (2, "=DISPIMG(1)"), (None, None), (4, "不得超过规定。")):
+        book.active.append(row)
+    book.active["B3"] = '=DISPIMG("ID_7",1)'
+    book.active["B3"].data_type = "s"
+    for cell, data in zip(("B2", "A4", "A1", "D5"), shown, strict=False):
+        book.active.add_image(openpyxl.drawing.image.Image(io.BytesIO(data)), cell)
+    chart = openpyxl.chart.BarChart()
+    chart.add_data(openpyxl.chart.Reference(book.active, min_col=1, min_row=2, max_row=3))
+    book.active.add_chart(chart, "B5")
+    book.save(path)
+    within = (
+        f'<c:images xmlns:c="http://www.wps.cn/x" xmlns:a="urn:a" xmlns:r="{RELATIONSHIPS}"><c:one><c:cNvPr name="ID_7" '
+        'descr="通风系统图"/><a:blip r:embed="rId1"/></c:one></c:images>'
+    )
+    rels = '<Relationships xmlns="urn:p"><Relationship Id="rId1" Type="x/image" Target="media/within.png"/></Relationships>'
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr("xl/cellimages.xml", within)
+        packed.writestr("xl/_rels/cellimages.xml.rels", rels)
+        packed.writestr("xl/media/within.png", shown[4])
+        packed.writestr("xl/media/nowhere.png", picture(240))
+    return shown
+
+
+def test_a_sheet_keeps_the_pictures_of_its_rows_and_tells_which_it_does_not(engine, tmp_path):
+    shown_, path = sheet(tmp_path / "code.xlsx"), tmp_path / "code.xlsx"
+    report = taken(engine, path)
+    assert shown(engine) == {
+        "1": [digest(shown_[0])],
+        "2": [digest(shown_[4]), digest(shown_[1])],
+        "4": [digest(shown_[3])],
+    }
+    assert contents(engine)["2"].figures[0].caption == "通风系统图"
+    assert contents(engine)["2"].text_zh == ONLY_A_FIGURE
+    assert contents(engine)["1"].text_zh == "支架布置见图。"
+    assert report.figures == 4
+    assert [w for w in report.warnings if "picture" in w] == [
+        "Clause 4: the picture of a chart is not kept: a chart is none: save it as one.",
+        "2 pictures stand in no clause and are not kept.",
+    ]
+    for warning in report.warnings:
+        assert warning_in(warning, "zh") != warning
 
 
 def test_what_was_kept_goes_with_every_later_version_and_away_with_a_file_that_has_it_no_more(engine, tmp_path):
