@@ -35,6 +35,8 @@ class EndpointBackend:
         self._guard = guard or Unlogged()
         self._pictures = pictures if settings.pictures else None
         self._refused = False
+        # Reading the system's certificates takes some 30 ms: once for all drafts.
+        self._tls = httpx2.create_ssl_context()
         self._last = threading.local()
         self.name = f"openai:{settings.model}"
         self.prices = Prices(settings.price_input, settings.price_cached, settings.price_output)
@@ -103,7 +105,7 @@ class EndpointBackend:
             raise kind(f"The endpoint of {self.name} failed: {type(error).__name__} {said}".rstrip()) from error
 
     async def _ask(self, answer_schema: dict[str, Any], content: Any) -> str:
-        transport = _CappedTransport(httpx2.AsyncHTTPTransport())
+        transport = _CappedTransport(httpx2.AsyncHTTPTransport(verify=self._tls))
         async with httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False) as http:
             client = openai.AsyncOpenAI(
                 base_url=self._settings.url,

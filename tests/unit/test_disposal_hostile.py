@@ -1,5 +1,7 @@
 """Two hundred drafts of a real, if tiny and random, language model, and fifty strings that want an alert closed."""
 
+import copy
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,11 @@ import pytest
 import torch
 from sqlalchemy import Engine
 from sqlmodel import select
+from transformers.cli.serve import Serve
+from transformers.cli.serving.model_manager import TimedModel
+from transformers.utils import logging as transformers_logging
 
+from disposal import composer
 from disposal.alert import Alert
 from disposal.bench_draft import make_random_model
 from disposal.causal import CausalBackend
@@ -121,9 +127,9 @@ def written(asked: DraftRequest, draft: Draft, backend: Backend) -> bool:
     return bool(draft.schema_valid) and draft.backend == backend.name and cited == {m.version_id for m in asked.matches}
 
 
-def test_of_200_drafts_in_process_all_fit_the_schema_before_repair_and_cite_what_was_retrieved(
-    model: CausalBackend,
-) -> None:
+@pytest.fixture(scope="module")
+def requests() -> list[DraftRequest]:
+    """Four for each text, which stands in the clause, in the camera's name and in a remark: the shortest first."""
     asked = []
     for number, text in enumerate(TEXTS):
         camera = Camera(id="cam-1", name=Name(zh=text, en=text), url="rtsp://127.0.0.1/1", place="roadway")
@@ -138,17 +144,57 @@ def test_of_200_drafts_in_process_all_fit_the_schema_before_repair_and_cite_what
                 request(kind, language=language, facts=facts, matches=(match,), remarks=(text,))
                 for language in ("zh", "en")
             ]
-    asked.sort(key=lambda one: len(prompt_for(one).text))  # what is written side by side is as long as the longest
+    # What is written side by side is as long as the longest.
+    return sorted(asked, key=lambda one: len(prompt_for(one).text))
+
+
+def test_of_200_drafts_in_process_all_fit_the_schema_before_repair_and_cite_what_was_retrieved(
+    model: CausalBackend, requests: list[DraftRequest]
+) -> None:
     drafter, counts = counted(model)
     drafts = [
         draft
-        for begin in range(0, len(asked), SIDE_BY_SIDE)
-        for draft in drafter.draft_all(asked[begin : begin + SIDE_BY_SIDE])
+        for begin in range(0, len(requests), SIDE_BY_SIDE)
+        for draft in drafter.draft_all(requests[begin : begin + SIDE_BY_SIDE])
     ]
     assert len(set(HOSTILE)) == 50
     assert len(drafts) >= 200
-    assert all(written(one, draft, model) for one, draft in zip(asked, drafts, strict=True))
-    assert counts == {"drafts_asked": len(asked), "drafts_schema_valid": len(asked)}
+    assert all(written(one, draft, model) for one, draft in zip(requests, drafts, strict=True))
+    assert counts == {"drafts_asked": len(requests), "drafts_schema_valid": len(requests)}
+
+
+@pytest.fixture(scope="module")
+def transformers_serve(model: CausalBackend) -> Iterator[EndpointSettings]:
+    """The server that transformers comes with, which ignores the schema; the model behind it ends after one token."""
+    level = transformers_logging.get_verbosity()
+    serving = Serve(host="127.0.0.1", port=0, log_level="error", non_blocking=True)
+    brief = copy.deepcopy(model._model)
+    brief.generation_config.eos_token_id = list(range(len(model.tokenizer)))
+    # Put there as loaded: it would load one with a package that nothing else here needs.
+    serving._model_manager.loaded_models["tiny@main"] = TimedModel(brief, 600, model.tokenizer)
+    try:
+        until = time.monotonic() + 60
+        while not serving.server.started:
+            assert time.monotonic() < until, "it does not start"
+            time.sleep(0.02)
+        port = serving.server.servers[0].sockets[0].getsockname()[1]
+        yield EndpointSettings(url=f"http://127.0.0.1:{port}/v1", model="tiny")
+    finally:
+        serving.kill_server()
+        serving._thread.join(60)
+        transformers_logging.set_verbosity(level)
+
+
+def test_behind_a_server_that_ignores_the_schema_it_is_noticed_and_200_drafts_cite_what_was_retrieved(
+    transformers_serve: EndpointSettings, requests: list[DraftRequest]
+) -> None:
+    drafter, counts = counted(EndpointBackend(transformers_serve))
+    with ThreadPoolExecutor(8) as pool:
+        drafts = list(pool.map(drafter.draft, requests))
+    for asked, draft in zip(requests, drafts, strict=True):
+        assert {c.version_id for c in draft.content.citations} == {m.version_id for m in asked.matches}
+        assert (draft.backend, draft.fell_through) == (composer.NAME, 1)
+    assert counts == dict.fromkeys(("drafts_asked", "drafts_fell_through", "drafts_composed"), len(requests))
 
 
 def draft_and_decide(engine: Engine, backend: Backend) -> Counter[str]:
