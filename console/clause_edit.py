@@ -11,6 +11,7 @@ from console.clause_form import Typed, content_of, typed_in, typed_of
 from console.clauses import visible_versions
 from console.errors import RefusedError, WrongInputError
 from console.pages import language, render, see_other
+from console.refusal_words import why_in
 from console.services import Services, services
 from disposal.book import recorded
 from rules.clause import Content, Provision
@@ -58,7 +59,7 @@ def take_edit(request: Request, identity: str) -> Response:
             return _form(request, newest, typed, matched=_matched(request, ours, newest, changes))
         edit(ours.engine, identity, request.state.visitor.name, changes, recorded(ours.mine))
     except (ClauseError, EmbeddingError) as error:
-        return _form(request, newest, typed, WrongInputError("error.clause", why=str(error)))
+        return _form(request, newest, typed, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(f"/clauses/{identity}")
 
 
@@ -71,7 +72,7 @@ def tell_matches(request: Request, identity: str) -> Response:
         changes = content_of(typed_in(request, newest.content), _QUANTITIES)
         return render(request, "clause_matches.html", matched=_matched(request, ours, newest, changes))
     except (ClauseError, EmbeddingError) as error:
-        refused = WrongInputError("error.clause", why=str(error))
+        refused = WrongInputError("error.clause", why=why_in(error, language(request)))
         return render(request, "clause_matches.html", refused.status, sentence=refused.sentence(language(request)))
 
 

@@ -21,6 +21,7 @@ from console.difference import difference
 from console.errors import MissingError, RefusedError, WrongInputError
 from console.import_words import warning_in
 from console.pages import language, render, see_other
+from console.refusal_words import why_in
 from console.services import services
 from disposal.book import recorded
 from rules.clause import editions, listing
@@ -125,7 +126,7 @@ def take_drafts(request: Request) -> Response:
     try:
         report = _imported(request, found, dry_run=False)
     except (ImportRefusedError, ClauseError) as error:
-        return _form(request, WrongInputError("error.clause", why=str(error)))
+        return _form(request, WrongInputError("error.clause", why=why_in(error, language(request))))
     pending.forget(token)
     return see_other(f"/codes/{report.code}/{report.edition}")
 
@@ -171,7 +172,7 @@ def _look(request: Request, data: bytes, name: str) -> Response:
         report = _imported(request, found, dry_run=True)
     except (ImportRefusedError, ClauseError) as error:
         pending.forget(token)
-        return _form(request, WrongInputError("error.clause", why=str(error)))
+        return _form(request, WrongInputError("error.clause", why=why_in(error, language(request))))
     diffs = [(c, difference(c.before, c.after)) for c in report.changes[:MOST_SHOWN]]
     return _form(request, report=report, diffs=diffs, token=token)
 
@@ -195,7 +196,7 @@ def _step(request: Request, code: str, edition: str, step: Callable[..., int]) -
     try:
         step(ours.engine, code, edition, request.state.visitor.name, record=recorded(ours.mine))
     except ClauseError as error:
-        return _edition(request, code, edition, WrongInputError("error.clause", why=str(error)))
+        return _edition(request, code, edition, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(f"/codes/{code}/{edition}")
 
 

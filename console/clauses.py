@@ -12,6 +12,7 @@ from console.difference import Difference, difference
 from console.errors import MissingError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
 from console.pictures import HEADERS
+from console.refusal_words import why_in
 from console.services import Services, services
 from disposal.book import recorded
 from rules.clause import Provision, editions, history, listing
@@ -101,7 +102,7 @@ def _step(request: Request, identity: str, step: Callable[[Services, str, str], 
     try:
         step(ours, version, request.state.visitor.name)
     except ClauseError as error:
-        refused = WrongInputError("error.clause", why=str(error))
+        refused = WrongInputError("error.clause", why=why_in(error, language(request)))
         return _page(request, identity, refused)
     return see_other(f"/clauses/{identity}")
 
@@ -155,4 +156,4 @@ def _search(ours: Services, query: str, tongue: str) -> "tuple[str, list[Match]]
     try:
         return "", ours.searcher.find(query)
     except EmbeddingError as error:
-        return WrongInputError("error.clause-search", why=str(error)).sentence(tongue), []
+        return WrongInputError("error.clause-search", why=why_in(error, tongue)).sentence(tongue), []

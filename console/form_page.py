@@ -13,6 +13,7 @@ from console.auth import FORM_PATH, allowed, anybody_logged_in, form, text_field
 from console.clause_import import clean_name
 from console.errors import MissingError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
+from console.refusal_words import why_in
 from console.services import services
 from disposal import known
 from disposal.errors import FormError, KnownError
@@ -93,7 +94,7 @@ def _write(request: Request, key: str, texts: dict[str, str]) -> Response:
     except FormError as error:
         return _page(request, WrongInputError("error.form", why=error.said.text(language(request))))
     except KnownError as error:
-        return _page(request, WrongInputError("error.clause", why=str(error)))
+        return _page(request, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(FORM_PATH)
 
 
@@ -104,7 +105,7 @@ def _step(request: Request, key: str, step: Callable[[Engine, str, str, str], No
     try:
         step(ours.engine, ours.mine, version, request.state.visitor.name)
     except (ClauseError, KnowledgeError) as error:
-        return _page(request, WrongInputError("error.clause", why=str(error)))
+        return _page(request, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(FORM_PATH)
 
 

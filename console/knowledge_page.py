@@ -15,6 +15,7 @@ from console.auth import allowed, anybody_logged_in, text_field
 from console.difference import Difference, difference
 from console.errors import MissingError, RefusedError, WrongInputError
 from console.pages import language, render, see_other
+from console.refusal_words import why_in
 from console.services import Services, services
 from disposal import known
 from disposal.errors import KnownError
@@ -87,7 +88,7 @@ def take_edit(request: Request, kind: str, key: str) -> Response:
     try:
         known.write(ours.engine, ours.mine, kind, key, texts, request.state.visitor.name)
     except (KnownError, KnowledgeError) as error:
-        return _form(request, kind, key, texts, WrongInputError("error.clause", why=str(error)))
+        return _form(request, kind, key, texts, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(f"/knowledge/{kind}/{key}")
 
 
@@ -118,7 +119,7 @@ def take_roll_back(request: Request, kind: str, key: str) -> Response:
     try:
         known.write(ours.engine, ours.mine, kind, key, texts, request.state.visitor.name)
     except (KnownError, KnowledgeError) as error:
-        return _entry(request, kind, key, WrongInputError("error.clause", why=str(error)))
+        return _entry(request, kind, key, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(f"/knowledge/{kind}/{key}")
 
 
@@ -130,7 +131,7 @@ def _step(request: Request, kind: str, key: str, step: Callable[..., None]) -> R
     try:
         step(ours.engine, ours.mine, version, request.state.visitor.name)
     except (ClauseError, KnowledgeError) as error:
-        return _entry(request, kind, key, WrongInputError("error.clause", why=str(error)))
+        return _entry(request, kind, key, WrongInputError("error.clause", why=why_in(error, language(request))))
     return see_other(f"/knowledge/{kind}/{key}")
 
 

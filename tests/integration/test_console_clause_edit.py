@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from console.app import create_app
+from console.pages import LANGUAGE_COOKIE
 from disposal.audit import AuditLine
 from rules.clause import CodeEdition, Content, history
 from rules.limits import Limit
@@ -167,6 +168,11 @@ def test_a_supplement_that_would_loosen_is_refused_with_both_limits_shown(
     assert "&gt;= 1.2 %" in refused.text
     assert "belt-code:172 sets" in refused.text
     assert "&gt;= 1 %" in refused.text
+    second.cookies.set(LANGUAGE_COOKIE, "zh")
+    chinese = send(second, "/clauses/site:1/publish", {"version_id": "site:1@2"}).text
+    second.cookies.delete(LANGUAGE_COOKIE)
+    assert "site:1将放宽国家规程：本条规定甲烷" in chinese
+    assert "而belt-code:172规定甲烷" in chinese
 
 
 def test_where_words_alone_tighten_the_reviewer_decides_and_signs_with_name_time_and_reason(
