@@ -1,8 +1,9 @@
 """What time alone makes due: alerts that nobody acknowledges, documents past their deadline, shelving that ends."""
 
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, or_
+from sqlalchemy import ColumnElement, Engine, SQLColumnExpression, or_
 from sqlmodel import Session, col, select
 
 from disposal.alert import Alert
@@ -20,6 +21,7 @@ _ACTOR = "disposal"
 _BATCH = 50
 _SLACK = 30.0
 """Seconds by which clocks of several hosts may differ without anything being timed anew."""
+_Row = TypeVar("_Row", Alert, Document)
 _UNDER_WAY = (DocumentState.APPROVED, DocumentState.ISSUED, DocumentState.RECTIFYING)
 
 
@@ -52,75 +54,51 @@ def _by_time(engine: Engine, mine: str, settings: DisposalSettings, now: datetim
         return len(unseen) + len(late) + len(ending) + len(chased)
 
 
+def _locked(
+    session: Session, table: type[_Row], *where: ColumnElement[bool], order: SQLColumnExpression[Any] | None = None
+) -> list[_Row]:
+    """A batch of such rows, without those that another writer is at."""
+    rows = select(table).where(*where).order_by(order).limit(_BATCH)
+    return list(session.exec(rows.with_for_update(skip_locked=True)).all())
+
+
 def _unseen(session: Session, mine: str, now: datetime) -> list[Alert]:
-    return list(
-        session.exec(
-            select(Alert)
-            .where(
-                Alert.mine == mine,
-                col(Alert.closed).is_(False),
-                col(Alert.acked).is_(False),
-                col(Alert.escalate_at) <= now,
-                col(Alert.suppressed_by).is_(None),
-                or_(col(Alert.shelved_until).is_(None), col(Alert.shelved_until) <= now),
-            )
-            .order_by(col(Alert.escalate_at))
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
+    where = (
+        col(Alert.mine) == mine,
+        col(Alert.closed).is_(False),
+        col(Alert.acked).is_(False),
+        col(Alert.escalate_at) <= now,
+        col(Alert.suppressed_by).is_(None),
+        or_(col(Alert.shelved_until).is_(None), col(Alert.shelved_until) <= now),
     )
+    return _locked(session, Alert, *where, order=col(Alert.escalate_at))
 
 
 def _unmeant(session: Session, mine: str, settings: DisposalSettings, now: datetime) -> list[Alert]:
     """Alerts to be passed on later than any setting asks for: the clock was set back since, and they are timed anew."""
     latest = max(settings.escalation.seconds(priority) for priority in PRIORITIES) + _SLACK
-    return list(
-        session.exec(
-            select(Alert)
-            .where(
-                Alert.mine == mine,
-                col(Alert.closed).is_(False),
-                col(Alert.acked).is_(False),
-                col(Alert.escalate_at) > now + timedelta(seconds=latest),
-            )
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
+    where = (
+        col(Alert.mine) == mine,
+        col(Alert.closed).is_(False),
+        col(Alert.acked).is_(False),
+        col(Alert.escalate_at) > now + timedelta(seconds=latest),
     )
+    return _locked(session, Alert, *where)
 
 
 def _late(session: Session, mine: str, now: datetime) -> list[Document]:
-    return list(
-        session.exec(
-            select(Document)
-            .where(Document.mine == mine, col(Document.state).in_(_UNDER_WAY), col(Document.deadline) <= now)
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-    )
+    under_way = col(Document.state).in_(_UNDER_WAY)
+    return _locked(session, Document, col(Document.mine) == mine, under_way, col(Document.deadline) <= now)
 
 
 def _chased(session: Session, mine: str, now: datetime) -> list[Document]:
     """Overdue documents for which the next one is due to be called."""
-    return list(
-        session.exec(
-            select(Document)
-            .where(Document.mine == mine, Document.state == DocumentState.OVERDUE, col(Document.escalate_at) <= now)
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-    )
+    overdue = col(Document.state) == DocumentState.OVERDUE
+    return _locked(session, Document, col(Document.mine) == mine, overdue, col(Document.escalate_at) <= now)
 
 
 def _unshelving(session: Session, mine: str, now: datetime) -> list[Alert]:
-    return list(
-        session.exec(
-            select(Alert)
-            .where(Alert.mine == mine, col(Alert.shelved_until) <= now)
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-    )
+    return _locked(session, Alert, col(Alert.mine) == mine, col(Alert.shelved_until) <= now)
 
 
 def _pass_on(session: Session, alert: Alert, settings: DisposalSettings, duties: list[Duty], now: datetime) -> None:
