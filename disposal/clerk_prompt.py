@@ -3,10 +3,11 @@
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from disposal.answer import LONGEST, longest_hours
 from disposal.checks import fit
+from disposal.document import Bilingual, DocumentContent
 from disposal.errors import DraftError
 from disposal.request import DraftRequest
 from disposal.wording import named, wording
@@ -31,6 +32,7 @@ _BLANK = re.compile(r"<place>|<reading>")
 _INSTEAD = {"zh": {"<place>": "该地点", "<reading>": "数值"}, "en": {"<place>": "the place", "<reading>": "the value"}}
 _STATUS = {"seen to have ended": "cleared", "no longer observed: nobody can say whether it has ended": "lost"}
 _LONGEST_BLANK = 60
+_MOST_MEASURES, _MOST_RESOURCES = 5, 4
 
 
 def ask(request: DraftRequest) -> str:
@@ -68,8 +70,7 @@ def grammar(language: str, allowed: frozenset[str], asked: Sequence[str] = ()) -
     So no number can be made up; the only ones in a draft are those that stand in the request, put in its blanks. What
     clauses ask for can only be said where they do: ``asked`` names it.
     """
-    letters, longest = f"[{_letters(language)}]", 90 if language == "zh" else 150
-    first = _OPENING[language].format(letters=letters, other=f"[{_letters(language, _OPENED[language])}]")
+    chunk, rest = _chunks(language)
     blank = " | ".join(sorted(allowed))
     said = [_choices(line.text(language)) for name in asked for line in wording().cue[name].measures]
     return "\n".join(
@@ -81,8 +82,8 @@ def grammar(language: str, allowed: frozenset[str], asked: Sequence[str] = ()) -
             'measure: line | "\\"" CLAUSE "\\""' if said else "measure: line",
             'line: "\\"" (CHUNK | blank REST) (blank REST?)? "\\""' if allowed else 'line: "\\"" CHUNK "\\""',
             f"blank: {blank}" if allowed else "",
-            f"CHUNK: /{first}{letters}{{0,{longest - 2}}}/",
-            f"REST: /{letters}{{1,{longest}}}/" if allowed else "",
+            f"CHUNK: /{chunk}/",
+            f"REST: /{rest}/" if allowed else "",
             f"CLAUSE: /{'|'.join(said)}/" if said else "",
             "",
         )
@@ -107,6 +108,57 @@ def answer_from(text: str, request: DraftRequest) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise DraftError(f"The clerk's text has not its four elements: {error}.") from error
     return json.dumps(whole, ensure_ascii=False)
+
+
+def answer_of(content: DocumentContent, request: DraftRequest) -> str | None:
+    """What the clerk would have had to write for that document, by ``grammar``; None where it cannot.
+
+    Place and reading of the request become blanks again. Lines that it may not write, as those with figures of their
+    own or with what no clause asks for, are left out; two measures and one of each other element have to remain.
+    """
+    language = request.language
+    fits = _writable(language, blanks(request), cues(request))
+    known = {text: blank for blank, text in blanks(request).items()}
+
+    def said(lines: Sequence[Bilingual], most: int) -> list[str]:
+        texts = (_one_line(line.text(language)) for line in lines)
+        return [t for t in (_blanked(text, known) for text in texts) if fits.fullmatch(t)][:most]
+
+    measures, resources = said(content.measures, _MOST_MEASURES), said(content.resources, _MOST_RESOURCES)
+    contingency, acceptance = said((content.contingency,), 1), said((content.acceptance,), 1)
+    if len(measures) < 2 or not (resources and contingency and acceptance):
+        return None
+    answer = {
+        "measures": measures,
+        "resources": resources,
+        "contingency": contingency[0],
+        "acceptance": acceptance[0],
+    }
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+
+
+def _blanked(line: str, known: Mapping[str, str]) -> str:
+    for text, blank in known.items():
+        line = line.replace(text, blank)
+    return line
+
+
+def _writable(language: str, allowed: Collection[str], asked: Sequence[str]) -> re.Pattern[str]:
+    """A line as ``grammar`` lets the clerk write it."""
+    chunk, rest = _chunks(language)
+    line = f"(?:{chunk})"
+    if allowed:
+        blank = f"(?:{'|'.join(sorted(allowed))})"
+        line = f"(?:{chunk}|{blank}{rest})(?:{blank}(?:{rest})?)?"
+    said = [_choices(one.text(language)) for name in asked for one in wording().cue[name].measures]
+    return re.compile("|".join((line, *said)))
+
+
+def _chunks(language: str) -> tuple[str, str]:
+    """How a line may begin and how it may go on behind a blank, as regular expressions."""
+    letters, longest = f"[{_letters(language)}]", 90 if language == "zh" else 150
+    first = _OPENING[language].format(letters=letters, other=f"[{_letters(language, _OPENED[language])}]")
+    return f"{first}{letters}{{0,{longest - 2}}}", f"{letters}{{1,{longest}}}"
 
 
 def _filled(lines: list[str], request: DraftRequest) -> list[str]:

@@ -66,7 +66,8 @@ def train(
     model = Qwen3ForCausalLM(_config(tokenizer, settings))
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
     state = folder / "checkpoint.pt"
-    step, spent = _resume(state, model, optimizer, settings)
+    made_with = settings.model_dump_json(exclude={"minutes", "save_seconds"})
+    step, spent = resume(state, model, optimizer, made_with)
     stream = _batches(lessons(settings.seed, clauses), tokenizer, settings.batch)
     for _ in range(step):
         next(stream)
@@ -76,19 +77,19 @@ def train(
     while (minutes := spent + (time.monotonic() - began) / 60) < settings.minutes:
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * _share(step, minutes / settings.minutes)
-        lately = [*lately[-49:], _step(model, optimizer, next(stream))]
+        lately = [*lately[-49:], learn(model, optimizer, next(stream))]
         step += 1
         tell(Progress(step, minutes, settings.minutes, sum(lately) / len(lately)))
         if time.monotonic() - saved > settings.save_seconds:
-            _save(state, model, optimizer, settings, step, minutes)
-            _ship(folder / "model", model, tokenizer)
+            save(state, model, optimizer, made_with, step, minutes)
+            ship(folder / "model", model, tokenizer)
             saved = time.monotonic()
-    _save(state, model, optimizer, settings, step, settings.minutes)
-    _ship(folder / "model", model, tokenizer)
+    save(state, model, optimizer, made_with, step, settings.minutes)
+    ship(folder / "model", model, tokenizer)
     return Progress(step, settings.minutes, settings.minutes, sum(lately) / max(1, len(lately)))
 
 
-def _step(model: Any, optimizer: Any, batch: dict[str, Any]) -> float:
+def learn(model: Any, optimizer: Any, batch: dict[str, Any]) -> float:
     """One step over a batch; only the answers are learned, so only their places get scores of all tokens."""
     hidden = model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     wanted = batch["labels"][:, 1:]
@@ -109,20 +110,22 @@ def _share(step: int, done: float) -> float:
 
 def _batches(source: Iterator[Lesson], tokenizer: Any, size: int) -> Iterator[dict[str, Any]]:
     while True:
-        some = [_tokens(lesson, tokenizer) for lesson in itertools.islice(source, size * _ORDERED)]
+        some = [tokens(lesson, tokenizer) for lesson in itertools.islice(source, size * _ORDERED)]
         some.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
         turns = list(range(0, len(some), size))
         for begin in turns[1::2] + turns[::2]:
-            yield _padded(some[begin : begin + size], tokenizer.pad_token_id)
+            yield padded(some[begin : begin + size], tokenizer.pad_token_id)
 
 
-def _tokens(lesson: Lesson, tokenizer: Any) -> tuple[list[int], list[int]]:
+def tokens(lesson: Lesson, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What is asked and what is answered, as tokens."""
     asked = tokenizer.apply_chat_template([{"role": "user", "content": lesson.prompt}], tokenize=False)
     answered = lesson.answer + _END
     return tokenizer.encode(asked, add_special_tokens=False), tokenizer.encode(answered, add_special_tokens=False)
 
 
-def _padded(pairs: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any]:
+def padded(pairs: list[tuple[list[int], list[int]]], pad: int) -> dict[str, Any]:
+    """A batch of lessons as tensors; only answers are learned."""
     width = max(len(a) + len(b) for a, b in pairs)
     ids = torch.full((len(pairs), width), pad)
     labels = torch.full((len(pairs), width), -100)
@@ -178,11 +181,15 @@ def _config(tokenizer: Any, settings: ClerkTraining) -> Any:
     )  # fmt: skip
 
 
-def _resume(state: Path, model: Any, optimizer: Any, settings: ClerkTraining) -> tuple[int, float]:
+def resume(state: Path, model: Any, optimizer: Any, made_with: str) -> tuple[int, float]:
+    """Take up a checkpoint where there is one: steps done and minutes spent.
+
+    Raises TrainingError where it was made with something else than ``made_with``.
+    """
     if not state.is_file():
         return 0, 0.0
     kept = torch.load(state, weights_only=True)
-    if kept["made_with"] != _made_with(settings):
+    if kept["made_with"] != made_with:
         raise TrainingError(
             f"{state.parent} holds a training with other settings: give those again, or name another folder."
         )
@@ -191,24 +198,21 @@ def _resume(state: Path, model: Any, optimizer: Any, settings: ClerkTraining) ->
     return int(kept["step"]), float(kept["minutes"])
 
 
-def _made_with(settings: ClerkTraining) -> str:
-    return settings.model_dump_json(exclude={"minutes", "save_seconds"})
-
-
-def _save(state: Path, model: Any, optimizer: Any, settings: ClerkTraining, step: int, minutes: float) -> None:
+def save(state: Path, model: Any, optimizer: Any, made_with: str, step: int, minutes: float) -> None:
+    """Write a checkpoint, as a whole or not at all."""
     whole = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "step": step,
         "minutes": minutes,
-        "made_with": _made_with(settings),
+        "made_with": made_with,
     }
     part = state.with_suffix(".part")
     torch.save(whole, part)
     part.replace(state)
 
 
-def _ship(folder: Path, model: Any, tokenizer: Any) -> None:
+def ship(folder: Path, model: Any, tokenizer: Any) -> None:
     """Write the model in half precision beside its tokenizer, as a whole or not at all."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)

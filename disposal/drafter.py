@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import structlog
@@ -246,17 +247,17 @@ def open_drafter(
             from disposal.causal import CausalBackend
 
             backends.append(CausalBackend(settings.local))
-        if name == "clerk" and (clerk := _clerk()) is not None:
+        if name == "clerk" and (clerk := _clerk(settings.clerk)) is not None:
             backends.append(clerk)
     return Drafter(backends, settings, count, spent)
 
 
-def _clerk() -> Backend | None:
-    """The model that ships; None, with an error in the log, where its files are not the pinned ones."""
+def _clerk(folder: Path | None) -> Backend | None:
+    """The clerk in that folder, else the one that ships; None, with an error in the log, where it is not as pinned."""
     from disposal.clerk import ClerkBackend
 
     try:
-        return ClerkBackend()
+        return ClerkBackend(folder) if folder is not None else ClerkBackend()
     except ModelError as error:
-        _logger.error("the drafting model that ships is left out", reason=str(error))
+        _logger.error("the clerk is left out", reason=str(error))
         return None

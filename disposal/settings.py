@@ -74,6 +74,11 @@ class DrafterSettings(Section):
     )
     endpoint: EndpointSettings = EndpointSettings()
     local: LocalModelSettings = LocalModelSettings()
+    clerk: Path | None = Field(
+        None,
+        title="Clerk",
+        description="Folder of a clerk that was trained further on what people approved; empty: the one that ships.",
+    )
 
 
 class ClosureSettings(Section):
