@@ -20,7 +20,7 @@ MODULES = [
             "supplement", "word",
         )
     ),
-    *(f"disposal/{name}.py" for name in ("known", "template")),
+    *(f"disposal/{name}.py" for name in ("known", "library", "template")),
     "console/clause_form.py",
 ]  # fmt: skip
 RAISED = {"ClauseError", "ApprovalError", "EmbeddingError", "ImportRefusedError", "KnowledgeError", "KnownError"}
