@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fpdf import FPDF, XPos, YPos
 from fpdf.enums import WrapMode
+from PIL import Image
 
 from disposal.chinese_font import small_font
 from disposal.paper import Block, Bullet, Heading, Line, Picture, Rows, Title
@@ -92,5 +93,7 @@ class _Writer:
                 row.cell(value)
 
     def _picture(self, data: bytes, width: float) -> None:
-        self._pdf.image(io.BytesIO(data), w=width, h=_HEIGHT, keep_aspect_ratio=True)
+        with Image.open(io.BytesIO(data)) as picture:
+            shape = picture.height / picture.width
+        self._pdf.image(io.BytesIO(data), w=min(width, _HEIGHT / shape))
         self._pdf.ln(2)
