@@ -78,6 +78,24 @@ def evaluate(
     show(figures, as_json=as_json)
 
 
+def export_feedback(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The file to write, one JSON object a line; what is there is replaced.")],
+    *,
+    code: Annotated[str, typer.Option("--code", help="Clauses of that code alone; else of every code.")] = "",
+    config: Config = None,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Make a judged set for 'clauses evaluate' of the documents in which people changed which clauses are cited."""
+    from disposal.citing import export_corrections
+    from disposal.triple import triples
+
+    installation = at_hand(settings_at_hand(context, config, data), data)
+    found = triples(installation.engine, installation.settings.mine, installation.settings.disposal.drafter.language)
+    show({"file": str(file), "hazards": export_corrections(found, file, code)}, as_json=as_json)
+
+
 def train_embedder(
     files: Annotated[list[Path], typer.Argument(help="Codes in Chinese, in any kind of file that can be imported.")],
     *,
@@ -102,4 +120,5 @@ def register(app: typer.Typer) -> None:
     """Make them subcommands of ``app``."""
     app.command()(search)
     app.command()(evaluate)
+    app.command("export-feedback")(export_feedback)
     app.command("train-embedder")(train_embedder)

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from console.alert import DECIDERS, again, decided, find_alert
 from console.alert_view import current_document
-from console.auth import allowed, text_field
+from console.auth import allowed, form, text_field
 from console.edited import TONGUES, Change, compared, said
 from console.errors import MissingError, RefusedError, StaleError, WrongInputError
 from console.pages import language, render, see_other
@@ -16,7 +16,15 @@ from console.services import Services, services
 from console.translations import text
 from disposal.alert import Alert
 from disposal.document import Bilingual, DocumentContent
-from disposal.editing import EDITED, LONGEST_LINE, MOST_LINES, edit_document, reassign
+from disposal.editing import (
+    CITATIONS,
+    EDITED,
+    LONGEST_LINE,
+    MOST_LINES,
+    chosen_citations,
+    edit_document,
+    reassign,
+)
 from disposal.errors import AlertError, AlreadyDecidedError, EditError, ReasonMissingError, StateError
 from disposal.roster import roster
 from stream.database import reading
@@ -106,7 +114,13 @@ def _typed(request: Request, ours: Services) -> dict[str, object]:
         changes["deadline"] = local.replace(tzinfo=local.tzinfo or ours.zone).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise WrongInputError("error.edit") from error
+    if text_field(request, "citing", 4):
+        changes[CITATIONS] = _ticked(request)
     return changes
+
+
+def _ticked(request: Request) -> tuple[str, ...]:
+    return tuple(str(version)[:200] for version in form(request).getlist("cited"))
 
 
 def _lines(typed: str) -> list[str]:
@@ -133,9 +147,14 @@ def _page(
     shown["deadline"] = f"{content.deadline.astimezone(ours.zone):%Y-%m-%d %H:%M}"
     if typed:
         shown = {name: text_field(request, name, _MOST) for name in shown}
+    known = {c.version_id: c.label for c in content.citations}
+    known |= {m.version_id: m.label for m in document.read_matches() if m.version_id not in known}
+    cited = _ticked(request) if typed else tuple(c.version_id for c in content.citations)
     changes: list[Change] = []
     if preview:
         now = {"deadline": content.deadline.replace(second=0, microsecond=0)} | _typed(request, ours)
+        if CITATIONS in now:
+            now[CITATIONS] = chosen_citations(content, document, now[CITATIONS])
         was = _minutes(content)
         changes = list(compared(was, _with(was, now)))
     return render(
@@ -148,6 +167,8 @@ def _page(
         shown=shown,
         elements=[e for e in EDITED if e != "deadline"],
         lists=_LISTS,
+        clauses=known,
+        cited=cited,
         tongues=TONGUES if tongue == "zh" else TONGUES[::-1],
         changes=changes,
         preview=preview,

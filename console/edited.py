@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 
 from console.difference import Difference, difference
 from disposal.document import Document, DocumentContent
-from disposal.editing import EDITED
+from disposal.editing import CITATIONS, EDITED
 
 TONGUES = ("zh", "en")
 
@@ -34,7 +34,7 @@ def changes_of(session: Session, document: Document | None) -> list[Change]:
 
 def compared(was: DocumentContent, now: DocumentContent) -> Iterator[Change]:
     """Each element that differs."""
-    for element in EDITED:
+    for element in (*EDITED, CITATIONS):
         for tongue in TONGUES if element != "deadline" else ("",):
             found = difference(said(was, element, tongue), said(now, element, tongue))
             if found.any:
@@ -43,6 +43,8 @@ def compared(was: DocumentContent, now: DocumentContent) -> Iterator[Change]:
 
 def said(content: DocumentContent, element: str, tongue: str) -> str:
     """An element as text, the lines of a list below each other."""
+    if element == CITATIONS:
+        return "\n".join(c.label.text(tongue) for c in content.citations)
     value = getattr(content, element)
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="minutes")

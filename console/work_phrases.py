@@ -188,8 +188,8 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
         "Other cameras are being tested. Try again in a moment.",
     ),
     "edit.intro": (
-        "事实和引用条款不可修改。保存后成为下一版，仍需批准；原版保留。",
-        "Facts and citations stay as they are. Saving makes the next version, which still has to be approved; this one is kept.",
+        "事实不可修改，引用条款只能从检索到的条款中选择。保存后成为下一版，仍需批准；原版保留。",
+        "Facts stay as they are; clauses can be chosen of those that were found. Saving makes the next version, which still has to be approved; this one is kept.",
     ),
     "lost.unsent": (
         "还没有送达：与服务器失去联系。恢复联系后自动发送一次，请不要离开本页。",
@@ -241,8 +241,8 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
     "action.reassign": ("改派了责任人", "reassigned"),
     "clauses.open": ("打开条款", "Open clause"),
     "error.edit": (
-        "没有保存：各项不能为空，每行最多500字，最多30行，并且要有改动。您写的内容还在下面。",
-        "Not saved: no element may be empty, a line has at most 500 characters, a list 30 lines, and something has to differ. What you wrote stands below.",
+        "没有保存：各项不能为空，每行最多500字，最多30行，引用一至五条检索到的条款，并且要有改动。您写的内容还在下面。",
+        "Not saved: no element may be empty, a line exceed 500 characters or a list 30 lines; one to five clauses are cited, and something has to differ. What you wrote is below.",
     ),
     "error.reassign": ("请选择或填写责任人。", "Choose or write who is responsible."),
     "key.next": ("下一条报警（报警页）", "Next alert (alert page)"),

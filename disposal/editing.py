@@ -10,9 +10,10 @@ from sqlmodel import Session
 from disposal.alert import Alert
 from disposal.audit import append, canonical
 from disposal.checks import check
-from disposal.document import Bilingual, Document, DocumentContent, DocumentState, document_identity, to_json
+from disposal.document import Bilingual, Citation, Document, DocumentContent, DocumentState, document_identity, to_json
 from disposal.errors import AlertError, AlreadyDecidedError, EditError, ReasonMissingError, StateError
 from disposal.notify import post
+from disposal.request import MOST_CITED, DraftRequest, citation
 from disposal.situation import draft_request
 from disposal.stamp import content_digest
 from stream.database import reading, writing
@@ -23,7 +24,9 @@ LONGEST_LINE = 500
 MOST_LINES = 30
 LONGEST_PERSON = 160
 EDITED: tuple[str, ...] = ("responsible", "measures", "resources", "deadline", "contingency", "acceptance")
-"""What a person may write: facts come from the risk and clauses from the match, and stay as they are."""
+"""What a person may write: facts come from the risk and stay as they are."""
+CITATIONS = "citations"
+"""What a person may choose: which of the clauses that were found, by the ids of their versions, are cited."""
 
 
 def edit_document(
@@ -31,6 +34,7 @@ def edit_document(
 ) -> int:
     """Write a new version of a document that waits for approval, with ``changes`` of its elements; answers its number.
 
+    ``citations`` among them are version ids of clauses that were found for the alert: no other can be cited.
     It is checked as a draft is, and says who wrote it. Raises AlertError where there is no such alert,
     AlreadyDecidedError where the document has moved on since ``version``, StateError where it does not wait for
     approval, and EditError for an element that is empty, too long, or the same as before.
@@ -39,7 +43,7 @@ def edit_document(
         alert, document = _current(session, mine, alert_id, version)
         content = _changed(document, changes)
     request = draft_request(engine, alert, document, language, utc_now())
-    checks = to_json(check(content, msgspec.structs.replace(request, responsible=content.responsible)))
+    checks = to_json(check(content, _as_chosen(request, content)))
     with writing(engine) as session:
         alert, document = _current(session, mine, alert_id, version, lock=True)
         return _next(session, alert, document, content, checks, actor, "edit", "")
@@ -103,14 +107,38 @@ def _current(
 
 def _changed(document: Document, changes: Mapping[str, object]) -> DocumentContent:
     was = document.read_content()
-    if was is None or not changes or not set(changes) <= set(EDITED):
+    if was is None or not changes or not set(changes) <= {*EDITED, CITATIONS}:
         raise EditError("Nothing of this document can be changed like that.")
-    for name, value in changes.items():
+    written = {name: value for name, value in changes.items() if name != CITATIONS}
+    for name, value in written.items():
         _sound(name, value)
-    content = msgspec.structs.replace(was, **changes)
+    content = msgspec.structs.replace(was, **written)
+    if CITATIONS in changes:
+        content = msgspec.structs.replace(content, citations=chosen_citations(was, document, changes[CITATIONS]))
     if content == was:
         raise EditError("Nothing was changed: the document says the same as before.")
     return content
+
+
+def chosen_citations(was: DocumentContent, document: Document, chosen: object) -> tuple[Citation, ...]:
+    """The clauses of which the version ids were chosen, those cited before in their order first.
+
+    Raises EditError where one of them was not found for the alert, none is chosen, or too many are.
+    """
+    wanted = set(chosen) if isinstance(chosen, tuple) else set()
+    known = {c.version_id: c for c in was.citations}
+    known |= {m.version_id: citation(m) for m in document.read_matches() if m.version_id not in known}
+    if not wanted or not wanted <= set(known) or len(wanted) > MOST_CITED:
+        raise EditError(f"Cite one to {MOST_CITED} of the clauses that were found for the alert.")
+    return tuple(c for version, c in known.items() if version in wanted)
+
+
+def _as_chosen(request: DraftRequest, content: DocumentContent) -> DraftRequest:
+    """The request that a person's version is checked against: whom they named and what they chose to cite may stand."""
+    cited = {c.version_id for c in content.citations}
+    matches = tuple(msgspec.structs.replace(m, bound=m.bound or m.version_id in cited) for m in request.matches)
+    chosen = sorted(matches, key=lambda m: m.version_id not in cited)
+    return msgspec.structs.replace(request, responsible=content.responsible, matches=tuple(chosen))
 
 
 def _sound(name: str, value: object) -> None:

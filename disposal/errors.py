@@ -99,5 +99,9 @@ class TrainingError(MinewatchError):
     """A drafting model cannot be trained like that."""
 
 
+class FeedbackError(MinewatchError):
+    """What people decided cannot be made a judged set."""
+
+
 class ModelError(MinewatchError):
     """The drafting model that ships is not whole, or not the one that was pinned."""

@@ -89,6 +89,11 @@ def test_what_cannot_be_saved_is_said_and_what_was_typed_stays(mine: Mine, clien
         assert answer.status_code == 422, wrong
         assert "Not saved" in answer.text
         assert "kept as typed" in answer.text
+    for wrong in ({"citing": "yes"}, {"citing": "yes", "cited": "cn-coal:999@1"}):
+        assert (
+            "one to five clauses are cited" in send(client, address, typed(page, contingency_en="Stop.") | wrong).text
+        )
+    assert page.count('name="cited"') >= len(document(mine, alert_id).read_content().citations) > 0  # type: ignore[union-attr]
     assert document(mine, alert_id).version == 1
     assert person(mine, "auditor").get(address).status_code == 403
     assert send(person(mine, "auditor"), address, typed(page)).status_code == 403
