@@ -125,7 +125,9 @@ def evidence(settings: Settings, engine: Engine, mine: str) -> str:
     said = store.check() if isinstance(store, RemoteEvidence) else _folder(store)
     with reading(engine) as session:
         newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
-        pieces = {piece.sha256: piece for row in session.exec(newest.limit(_RISKS)).all() for piece in row.risk.evidence}
+        pieces = {
+            piece.sha256: piece for row in session.exec(newest.limit(_RISKS)).all() for piece in row.risk.evidence
+        }
     for piece in pieces.values():
         store.get(mine, piece.sha256, piece.media_type)
     return f"{said}; {len(pieces)} pieces of the latest risks are there unaltered."
