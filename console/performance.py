@@ -5,7 +5,7 @@ EEMUA Publication 191, which agree on them. No database here: what goes in are r
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -31,7 +31,10 @@ Unit = Literal["count", "share", "seconds"]
 
 
 class Raised(NamedTuple):
-    """One alert as the figures need it. Times are UTC; ``decision`` is a person's last one on its document."""
+    """One alert as the figures need it. Times are UTC; ``decision`` is a person's last one on its document.
+
+    ``corrected``: that document is a version that a person wrote.
+    """
 
     at: datetime
     type: str
@@ -41,6 +44,7 @@ class Raised(NamedTuple):
     decided_at: datetime | None = None
     decision: str | None = None
     by_policy: bool = False
+    corrected: bool = False
 
 
 class Annunciation(NamedTuple):
@@ -83,6 +87,20 @@ class FalseAlarms(NamedTuple):
     def share(self) -> float:
         """The share of false alarms."""
         return self.rejected / self.decided
+
+
+class Corrections(NamedTuple):
+    """Of one source and type: of how many alerts persons decided, and how many of the documents they had rewritten."""
+
+    source: str
+    type: str
+    decided: int
+    corrected: int
+
+    @property
+    def share(self) -> float:
+        """The share of documents that were corrected."""
+        return self.corrected / self.decided
 
 
 class Times(NamedTuple):
@@ -146,6 +164,7 @@ class Performance:
     decide: Times
     closures: Closures
     false_alarms: tuple[FalseAlarms, ...]
+    corrections: tuple[Corrections, ...]
     chattering: tuple[Ranked, ...]
 
 
@@ -171,6 +190,7 @@ def measure(
         ),
         closures=closures(raised),
         false_alarms=false_alarms(raised),
+        corrections=corrections(raised),
         chattering=chatters,
     )
 
@@ -242,14 +262,25 @@ def closures(raised: Sequence[Raised]) -> Closures:
 
 def false_alarms(raised: Iterable[Raised]) -> tuple[FalseAlarms, ...]:
     """False alarms by source and type, those with the most of them first; types nobody rejected are left out."""
+    found = [FalseAlarms(*one) for one in _counted(raised, lambda row: row.decision == "reject")]
+    return tuple(sorted(found, key=lambda f: (-f.rejected, -f.share, f.source, f.type)))
+
+
+def corrections(raised: Iterable[Raised]) -> tuple[Corrections, ...]:
+    """Corrected documents by source and type, most of them first; types nobody corrected are left out."""
+    found = [Corrections(*one) for one in _counted(raised, lambda row: row.corrected)]
+    return tuple(sorted(found, key=lambda f: (-f.corrected, -f.share, f.source, f.type)))
+
+
+def _counted(raised: Iterable[Raised], holds: Callable[[Raised], bool]) -> Iterator[tuple[str, str, int, int]]:
+    """By source and type: how many alerts persons decided of, and of how many it ``holds``, where of any."""
     decided: Counter[tuple[str, str]] = Counter()
-    rejected: Counter[tuple[str, str]] = Counter()
+    held: Counter[tuple[str, str]] = Counter()
     for row in raised:
         if row.decision is not None:
             decided[row.source, row.type] += 1
-            rejected[row.source, row.type] += row.decision == "reject"
-    found = [FalseAlarms(*key, decided[key], count) for key, count in rejected.items() if count]
-    return tuple(sorted(found, key=lambda f: (-f.rejected, -f.share, f.source, f.type)))
+            held[row.source, row.type] += holds(row)
+    yield from ((*key, decided[key], count) for key, count in held.items() if count)
 
 
 def interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -133,6 +133,10 @@ def _lines(found: Performance, names: Names) -> Iterator[tuple[object, ...]]:
         name = f"{names.source(false.source)} / {names.type(false.type)}"
         yield "false alarms", name, false.rejected, "count", "", ""
         yield "false alarms, share of decided", name, _number(false.share), "share", "", ""
+    for one in found.corrections:
+        name = f"{names.source(one.source)} / {names.type(one.type)}"
+        yield "corrected documents", name, one.corrected, "count", "", ""
+        yield "corrected documents, share of decided", name, _number(one.share), "share", "", ""
     for n, count in enumerate(found.buckets):
         yield "alarms in 10 minutes", (found.period.since + n * BUCKET).isoformat(), count, "count", FLOOD_BEGINS, ""
 

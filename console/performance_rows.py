@@ -12,6 +12,7 @@ from console.performance import STALE, Annunciation, Performance, Period, Raised
 from disposal.alert import Alert, AlertRisk
 from disposal.document import Document
 from disposal.policy import in_force
+from disposal.triple import PERSON
 from stream.database import reading
 
 Span = Literal["shift", "last-shift", "month"]
@@ -49,8 +50,18 @@ def performance_of(
         again = session.execute(raisings_in(mine, period)).all()
         stale = session.execute(stale_at(mine, now)).scalar_one()
     raised = [
-        Raised(at, kind, priority, source, acked_at, decided_at, decision, by_policy=auto_closed_at is not None)
-        for at, kind, priority, source, acked_at, decided_at, decision, auto_closed_at in rows
+        Raised(
+            at,
+            kind,
+            priority,
+            source,
+            acked_at,
+            decided_at,
+            decision,
+            by_policy=auto_closed_at is not None,
+            corrected=(backend or "").startswith(PERSON),
+        )
+        for at, kind, priority, source, acked_at, decided_at, decision, auto_closed_at, backend in rows
     ]
     annunciations = [Annunciation(at, cause) for at, cause in again]
     cut = max(len(rows), len(again)) == MOST_ROWS
@@ -59,7 +70,7 @@ def performance_of(
 
 def raised_in(
     mine: str, period: Period
-) -> Select[datetime, str, str, str, datetime | None, datetime | None, str | None, datetime | None]:
+) -> Select[datetime, str, str, str, datetime | None, datetime | None, str | None, datetime | None, str | None]:
     """The alerts of the period, newest first, with what was decided of each."""
     return (
         columns(
@@ -71,6 +82,7 @@ def raised_in(
             col(Document.decided_at),
             col(Document.decision),
             col(Document.auto_closed_at),
+            col(Document.backend),
         )
         .outerjoin_from(
             Alert,

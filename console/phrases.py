@@ -297,6 +297,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "figures.wrong": ("其中判为错误", "Found wrong"),
     "figures.wrong-bound": ("错误率上限（95%，Clopper-Pearson）", "Wrong at most (95 %, Clopper-Pearson)"),
     "figures.false": ("误报（按来源和类型）", "False alarms by source and type"),
+    "figures.corrected": ("人员修改的处置单（按来源和类型）", "Corrected documents by source and type"),
     "figures.false-of": ("{rejected}/{decided}条已决定的报警", "{rejected} of {decided} decided"),
     "figures.nothing": ("本期没有。", "None in this period."),
     "figures.chattering": ("抖动的报警", "Chattering alarms"),

@@ -75,6 +75,8 @@ def test_an_edit_shows_what_it_changes_and_becomes_the_next_version(mine: Mine, 
     assert "<del>" in page.partition('id="changes"')[2].partition("</details>")[0]
     approved = send(client, f"/alerts/{alert_id}/approve", {"document_version": "2"})
     assert approved.headers["location"] == "/?done=approve"
+    figures = client.get("/figures?span=month").text.partition("Corrected documents by source and type")[2]
+    assert "1 of 1 decided" in figures
     assert verify(mine.engine, MINE).whole
 
 

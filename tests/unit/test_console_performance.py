@@ -4,12 +4,14 @@ import pytest
 
 from console.performance import (
     Annunciation,
+    Corrections,
     FalseAlarms,
     Metric,
     Period,
     Raised,
     chattering,
     closures,
+    corrections,
     false_alarms,
     in_buckets,
     in_flood,
@@ -185,3 +187,10 @@ def test_false_alarms_are_told_by_source_and_type_among_those_that_persons_decid
     found = false_alarms(rows)
     assert found == (FalseAlarms("cam-1", "smoke", 3, 2), FalseAlarms("cam-2", "smoke", 1, 1))
     assert found[0].share == pytest.approx(2 / 3)
+
+
+def test_corrected_documents_are_told_by_source_and_type_among_those_that_persons_decided() -> None:
+    rows = [*raised(1, corrected=True, decision="approve"), *raised(2, decision="approve"), *raised(3, corrected=True)]
+    found = corrections([*rows, *raised(1, source="cam-2", decision="approve")])
+    assert found == (Corrections("cam-1", "smoke", 2, 1),)
+    assert found[0].share == 0.5
