@@ -98,15 +98,18 @@ def requests(folder: Path) -> list[tuple[DraftRequest, Prompt]]:
     return [(request, prompt_for(request)) for request in asked]
 
 
-def make_random_model(folder: Path, texts: Sequence[str], layers: int = 2, heads: int = 4) -> Path:
+def make_random_model(
+    folder: Path, texts: Sequence[str], layers: int = 2, heads: int = 4, vocabulary: int = 1000
+) -> Path:
     """A random Qwen3 of some hundred thousand parameters, with a byte-level tokenizer of those texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1000,
+        vocab_size=vocabulary,
         special_tokens=[_END, "<|user|>", "<|assistant|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=64,
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)

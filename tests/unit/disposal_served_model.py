@@ -57,7 +57,7 @@ class Served(Endpoint):
         some = [first] if first is not None else []
         while some and len(some) < self._most:
             try:
-                more = self._waiting.get_nowait()
+                more = self._waiting.get(timeout=0.2)
             except queue.Empty:
                 break
             if more is None:

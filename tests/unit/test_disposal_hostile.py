@@ -48,6 +48,8 @@ PLAIN = "入井人员必须戴安全帽。"
 TEXTS = (PLAIN, *HOSTILE)
 ENDINGS = ("cleared", "lost", "major", "by hand")
 SIDE_BY_SIDE = 32
+AT_ONCE = 16
+"""Requests over HTTP that are under way together."""
 SETTINGS = DisposalSettings(drafter=DrafterSettings(seconds=600), lease_seconds=600)
 
 
@@ -72,10 +74,11 @@ class HostileFinder(TaggedFinder):
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalBackend]:
     prompts = [prompt_for(request(kind)).text for kind in sorted(RISK_TYPES)]
     prompts += [prompt_for(request(remarks=(text,))).text for text in TEXTS]
-    folder = make_random_model(tmp_path_factory.mktemp("models") / "tiny", prompts, layers=1, heads=1)
+    folder = make_random_model(tmp_path_factory.mktemp("models") / "tiny", prompts, layers=1, heads=1, vocabulary=3000)
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # so small a model only waits for more
-    yield CausalBackend(LocalModelSettings(folder=folder, tokens=130, batch=SIDE_BY_SIDE))
+    # In a hurry from half of the tokens on: the rest is more than the form's own letters, one a token.
+    yield CausalBackend(LocalModelSettings(folder=folder, tokens=220, batch=SIDE_BY_SIDE))
     torch.set_num_threads(before)
 
 
@@ -189,7 +192,7 @@ def test_behind_a_server_that_ignores_the_schema_it_is_noticed_and_200_drafts_ci
     transformers_serve: EndpointSettings, requests: list[DraftRequest]
 ) -> None:
     drafter, counts = counted(EndpointBackend(transformers_serve))
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         drafts = list(pool.map(drafter.draft, requests))
     for asked, draft in zip(requests, drafts, strict=True):
         assert {c.version_id for c in draft.content.citations} == {m.version_id for m in asked.matches}
@@ -212,8 +215,8 @@ def draft_and_decide(engine: Engine, backend: Backend) -> Counter[str]:
         while steps.do_next(("draft",), f"writer-{owner}"):
             pass
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        list(pool.map(write, range(SIDE_BY_SIDE)))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(write, range(AT_ONCE)))
     while steps.do_next(("decide",), "one"):
         pass
     return counts
@@ -237,7 +240,7 @@ def decided(engine: Engine) -> dict[str, dict[int, Decided]]:
 def test_over_http_too_and_no_text_in_clause_name_or_note_changes_what_is_closed(
     engine: Engine, model: CausalBackend
 ) -> None:
-    with served(model, SIDE_BY_SIDE) as server:
+    with served(model, AT_ONCE) as server:
         backend = EndpointBackend(EndpointSettings(url=server.url, model="tiny"))
         counts = draft_and_decide(engine, backend)
     with reading(engine) as session:
