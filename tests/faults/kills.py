@@ -27,7 +27,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlmodel import Session, col, func, select
 
-from console import schema
+from console import logs, schema
 from disposal import audit
 from disposal.alert import AlertRisk
 from disposal.notify import Outbox
@@ -72,12 +72,12 @@ class Stores:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run came to. ``late``: seconds from a stage's being ready to its first work, the longest."""
+    """What a run came to. ``late``: seconds from each stage's being ready to its first work, the longest."""
 
     risks: int
     kills: int
     hit: dict[str, int]
-    late: float
+    late: dict[str, float]
     delivered: int
     seconds: float
 
@@ -182,6 +182,7 @@ def _mains(stores: Stores, site: Site, webhook: str) -> dict[str, Callable[..., 
 
 def _leashed(parent: int, main: Callable[..., None]) -> None:
     """A stage's process: SIGTERM drains it, and it does not outlive the test."""
+    logs.set_up("error")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -238,7 +239,7 @@ def run(stores: Stores, *, risks: int, kills: int, seed: int, cameras: int = 4, 
     check(stores, engine, {camera.id: turns for camera in site.cameras}, webhook)
     webhook.down()
     engine.dispose()
-    return Figures(cameras * turns, kills, dict(hit), round(late, 2), len(webhook.taken), round(seconds, 1))
+    return Figures(cameras * turns, kills, dict(hit), late, len(webhook.taken), round(seconds, 1))
 
 
 def _camera(folder: Path, number: int, turns: int) -> Camera:
@@ -257,19 +258,21 @@ def _camera(folder: Path, number: int, turns: int) -> Camera:
 
 def _kill(
     house: House, engine: Engine, log: Log, dice: random.Random, kills: int, risks: int, patience: float
-) -> tuple[Counter[str], float]:
+) -> tuple[Counter[str], dict[str, float]]:
     """Hit up to three processes at a random moment, wait until their successors are ready and work, and again."""
     hit: Counter[str] = Counter()
-    late = 0.0
+    late: dict[str, float] = {}
     while (done := hit.total()) < kills:
-        until(lambda done=done: _raised(engine) >= risks * done / (kills + 1), patience, "the risks did not come")
+        due = risks * done / (kills + 1)
+        until(partial(_at_least, engine, due), patience, "the risks did not come")
         time.sleep(dice.uniform(0, 0.4))
         before = {stage: _incarnations(engine, stage) for stage in STAGES}
         fallen = [target for target in dice.sample(TARGETS, min(AT_ONCE, kills - done)) if house.hit(target)]
         hit.update(fallen)
         for stage in STAGES:
             if stage in fallen:
-                late = max(late, _seconds_to_work(engine, log, stage, before[stage], patience))
+                seconds = _seconds_to_work(engine, log, stage, before[stage], patience)
+                late[stage] = max(late.get(stage, 0.0), round(seconds, 2))
     return hit, late
 
 
@@ -311,6 +314,10 @@ def _raised(engine: Engine) -> int:
     with Session(engine) as session:
         query = select(func.count()).select_from(AlertRisk).where(AlertRisk.state == "raised")
         return session.exec(query.where(AlertRisk.type == "camera-blind")).one()
+
+
+def _at_least(engine: Engine, due: float) -> bool:
+    return _raised(engine) >= due
 
 
 def _finish(log: Log, engine: Engine, risks: int, patience: float) -> None:
