@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import multiprocessing
 import os
 import random
 import threading
@@ -10,7 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stream import offline
 from stream.camera import OPEN_SECONDS, is_live
-from stream.camera_process import Ended, Failed, Job, Opened, Signs, run_camera, unpack
+from stream.camera_process import Ended, Failed, Job, Opened, Signs, prepared, run_camera, unpack
 from stream.checkpoint import load_checkpoint, save_checkpoints
 from stream.crew import Crew, SiteFollower
 from stream.database import open_database
@@ -126,12 +125,12 @@ class CameraKeeper:
         self._settings = settings
         self._engine = engine
         self._heartbeat = heartbeat
-        self._context: SpawnContext = multiprocessing.get_context("spawn")
+        self._context = prepared()
         self._live = _is_live(camera)
         self._memory_name = f"capture/{mine}/{camera.id}"
         self._memory = _recall(engine, self._memory_name, run)
         self._saved, self._saved_at = b"", 0.0
-        self._process: SpawnProcess | None = None
+        self._process: ForkServerProcess | None = None
         self._words: Connection | None = None
         self._signs = Signs(self._context)
         self._counted = self._refused = self._lost = self._failures = self._refusals = 0

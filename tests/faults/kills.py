@@ -41,6 +41,7 @@ from stream.log import Log, open_log
 from stream.messages import Risk, decode, utc_now
 from stream.settings import CaptureSettings, LogSettings
 from stream.site import Camera, Name, Place, Site, store_site
+from tests.faults import processes
 from tests.faults.sources import Webhook
 from vision.settings import VisionSettings
 from vision.worker import run_vision
@@ -114,9 +115,8 @@ class House:
 
     def hit(self, target: str) -> bool:
         """Kill a stage, or a ``camera`` of capture; whether it was there to be killed."""
-        pid = self._processes["capture" if target == "camera" else target].pid or 0
-        if target == "camera":
-            pid = max(_children(pid), default=0)
+        # Stages and cameras are forked from the same process here, so that cameras are not under capture.
+        pid = max(processes.cameras(os.getpid()), default=0) if target == "camera" else self._processes[target].pid or 0
         try:
             if pid:
                 os.kill(pid, signal.SIGKILL)
@@ -195,21 +195,6 @@ def _watch(parent: int) -> None:
     while Path(f"/proc/{parent}").exists():
         time.sleep(0.5)
     os._exit(1)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    found = []
-    for child in listed:
-        try:
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-        except OSError:
-            continue
-    return found
 
 
 def run(stores: Stores, *, risks: int, kills: int, seed: int, cameras: int = 4, patience: float = 600) -> Figures:

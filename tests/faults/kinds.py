@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlmodel import Session, col, select
 
@@ -15,6 +14,7 @@ from disposal.alert import AlertRisk
 from stream.evidence import open_evidence
 from stream.log import open_log
 from stream.messages import Risk, encode, utc_now
+from tests.faults import processes
 from tests.faults.house import RunningHouse
 from tests.faults.sources import LONG_AGO
 
@@ -71,23 +71,12 @@ def killed(stage: str, area: str) -> Fault:
     )
 
 
-def _children(pid: int, name: str) -> list[int]:
-    """The processes under ``pid``, at any depth, that have ``name`` in their command, in the order of starting."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-            found += _children(int(child), name)
-    return found
-
-
 def _kill_camera(house: RunningHouse) -> None:
-    os.kill(_children(house.pid("capture"), "spawn_main")[-1], signal.SIGKILL)
+    os.kill(processes.cameras(house.pid("capture"))[-1], signal.SIGKILL)
 
 
 def _stop_detectors(house: RunningHouse) -> None:
-    os.kill(_children(house.pid("vision"), "spawn_main")[-1], signal.SIGSTOP)
+    os.kill(processes.spawned(house.pid("vision"))[-1], signal.SIGSTOP)
 
 
 def poison(topic: str, value: Callable[[], bytes]) -> Callable[[RunningHouse], None]:

@@ -12,6 +12,7 @@ import numpy as np
 from console.stages import READS
 from stream.log import open_log
 from tests.faults.house import RunningHouse
+from tests.faults.processes import family
 
 EVERY = 5.0
 WARM_SHARE = 0.25
@@ -83,18 +84,6 @@ def _sample(house: RunningHouse, log: Any) -> dict[str, float]:
             sum(f.stat().st_size for f in (house.data / "evidence").rglob("*") if f.is_file()) / 1e6, 1
         ),
     }
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found = [pid]
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += family(int(child))
-    except OSError:
-        return found
-    return found
 
 
 def _resident(pid: int) -> float:

@@ -26,6 +26,7 @@ from stream.log import open_log
 from stream.messages import AnyMessage, DeadLetter, Frame, Health, Risk, SourceEnded, decode, utc_now
 from stream.settings import CaptureSettings, LogSettings
 from stream.site import Camera, Name
+from tests.faults import processes
 from tests.servers.rtsp import RtspServer
 
 PATIENCE = 120.0
@@ -288,10 +289,9 @@ def test_a_camera_process_does_not_outlive_its_stage(capture: Capture, tmp_path:
     process = multiprocessing.get_context("spawn").Process(target=_capture, args=(None, capture.arguments(one)))
     process.start()
     capture.until(lambda: len(capture.frames()) > 3)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    cameras = [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
-    assert cameras
     assert process.pid is not None
+    cameras = processes.cameras(process.pid)
+    assert cameras
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     capture.until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in cameras))
