@@ -11,7 +11,7 @@ import numpy as np
 
 from vision.dataset import read_examples, write_data_yaml, write_example
 from vision.errors import DatasetError, WeightsError
-from vision.offline import prepare, talk_to_stderr
+from vision.offline import open_yolo, prepare, talk_to_stderr
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,13 @@ def evaluate(
 def opened(weights: Path, image_size: int | None) -> Iterator[tuple[Any, dict[str, int]]]:
     """ultralytics' model of the weights, and what it must be told of the size: ``image_size``, else their own.
 
-    What it says meanwhile goes to stderr. Raises WeightsError for weights that are not there.
+    What it says meanwhile goes to stderr. Raises WeightsError for weights that are not there, damaged or hostile.
     """
-    prepare()
     if not weights.exists():
         raise WeightsError(f"There are no weights at {weights}: check the path.")
+    prepare()
     with talk_to_stderr():
-        from ultralytics import YOLO
-
-        yield YOLO(str(weights), task="detect"), {"imgsz": image_size} if image_size else own_size(weights)
+        yield open_yolo(weights), {"imgsz": image_size} if image_size else own_size(weights)
 
 
 def own_size(weights: Path) -> dict[str, int]:

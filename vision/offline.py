@@ -1,4 +1,7 @@
-"""Makes ultralytics and OpenVINO work with no network: nothing is fetched, nothing installed, nothing reported."""
+"""Makes ultralytics and OpenVINO work with no network: nothing is fetched, nothing installed, nothing reported.
+
+Nor is anything run that a file of weights holds: a .pt file is a pickle, and may be anybody's.
+"""
 
 import contextlib
 import logging
@@ -8,6 +11,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from vision.errors import WeightsError
 
 
 def prepare() -> None:
@@ -24,14 +30,45 @@ def prepare() -> None:
     _give_pillow_back()
 
 
+def open_yolo(model: str | Path, named: Path | None = None) -> Any:
+    """ultralytics' model of weights (a .pt file or an export folder) or of an architecture; nothing in them is run.
+
+    ``named``: what refusals call it, where that is another name. Raises WeightsError for what is damaged or hostile.
+    """
+    prepare()
+    from ultralytics import YOLO
+
+    try:
+        return YOLO(str(model), task="detect", verbose=False)
+    except Exception as error:  # whatever a damaged or hostile file provokes is a refusal
+        raise WeightsError(f"torch refuses the weights {named or model}: {_first_line(error)}.") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a training wrote down, read as ``open_yolo`` reads weights. Raises WeightsError as that does."""
+    prepare()
+    from ultralytics.nn.tasks import torch_safe_load
+
+    try:
+        content: dict[str, Any] = torch_safe_load(str(path), safe_only=True)[0]
+    except Exception as error:  # as above
+        raise WeightsError(f"torch refuses the checkpoint {path}: {_first_line(error)}.") from error
+    return content
+
+
 @contextlib.contextmanager
 def talk_to_stderr() -> Iterator[None]:
     """What ultralytics says meanwhile, its progress bars included, goes to stderr: stdout is for answers."""
     with contextlib.redirect_stdout(sys.stderr):
         for handler in logging.getLogger("ultralytics").handlers:
-            if isinstance(handler, logging.StreamHandler):
+            if type(handler) is logging.StreamHandler:  # its own; what derives from it is somebody else's
                 handler.setStream(sys.stderr)
         yield
+
+
+def _first_line(error: Exception) -> str:
+    said = str(error).splitlines()
+    return f"{type(error).__name__}: {said[0].rstrip('.') if said else 'no reason given'}"
 
 
 def _give_pillow_back() -> None:

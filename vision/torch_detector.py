@@ -1,6 +1,5 @@
 """A detector on torch through ultralytics: for a GPU, and for weights that were never exported."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +7,9 @@ import numpy as np
 
 from stream.messages import Detection
 from vision.decode import Picture
-from vision.errors import BackendError, WeightsError
+from vision.errors import BackendError
 from vision.labels import map_classes
-from vision.offline import prepare
+from vision.offline import open_yolo
 from vision.settings import DetectorSettings
 from vision.weights_file import Weights
 from vision.yolo_output import MOST_BOXES, OVERLAP
@@ -56,16 +55,7 @@ class TorchDetector:
 
 
 def _load(weights: Weights) -> Any:
-    prepare()
-    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"  # a .pt file is a pickle: without this it may run what it likes
-    from ultralytics import YOLO
-
-    try:
-        model = YOLO(str(weights.path), task="detect", verbose=False)
-    except Exception as error:  # whatever a damaged or hostile file provokes is a refusal
-        raise WeightsError(
-            f"torch refuses the weights {weights.path}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}."
-        ) from error
+    model = open_yolo(weights.path)
     if model.task != "detect":
         raise BackendError(f"The weights {weights.path} are made for {model.task}: detection weights are needed.")
     return model

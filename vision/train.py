@@ -12,7 +12,7 @@ import yaml
 
 from vision.dataset import read_set
 from vision.errors import DatasetError
-from vision.offline import prepare, talk_to_stderr
+from vision.offline import open_yolo, prepare, read_checkpoint, talk_to_stderr
 
 LEARNING_RATE = 0.002
 WARM_UP = 100
@@ -42,7 +42,8 @@ def train(
     ``hours`` bounds the time of this call instead of ``epochs``: the learning rate is annealed by the clock, so that
     it ends low however busy the machine was. Every batch takes a step of its own, because on a processor few batches
     are to be had. Pictures are turned, scaled and mirrored, because cameras in a mine look down from all sides.
-    Raises DatasetError where the set cannot be used.
+    Raises DatasetError where the set cannot be used, and WeightsError for weights or checkpoints that are damaged or
+    hostile: a pickle may be anybody's, and nothing in it is run.
     """
     prepare()
     if not data_yaml.is_file():
@@ -86,9 +87,7 @@ _WAY: dict[str, Any] = {
 
 
 def _learn(kept: "Kept", model: str | Path, options: dict[str, Any], hours: float | None) -> None:
-    from ultralytics import YOLO
-
-    yolo = YOLO(str(kept.last if "resume" in options else model))
+    yolo = open_yolo(kept.last if "resume" in options else model)
     yolo.add_callback("on_model_save", kept.keep)
     if hours is not None:
         annealing = Annealing(started=time.monotonic(), seconds=hours * 3600)
@@ -123,10 +122,8 @@ class Kept:
         return True
 
     def finished(self) -> bool:
-        """Whether the last checkpoint is that of the last epoch."""
-        import torch
-
-        checkpoint: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=False)  # our own
+        """Whether the last checkpoint is that of the last epoch. Raises WeightsError for one that cannot be trusted."""
+        checkpoint = read_checkpoint(self.last)
         return int(checkpoint["epoch"]) + 1 >= int(checkpoint["train_args"]["epochs"])
 
 
@@ -184,18 +181,16 @@ def export(weights: Path, folder: Path, *, image_size: int = 320, calibration: P
 
     Half precision; with ``calibration`` (the data.yaml of a set like the pictures to come) eight-bit integers, whose
     ranges are taken from up to ``CALIBRATION`` of its pictures. Answers the folder ``NAME_openvino_model`` under
-    ``folder``. Raises DatasetError where the calibration set cannot be read.
+    ``folder``. Raises DatasetError where the calibration set cannot be read, WeightsError where the weights cannot.
     """
     prepare()
-    from ultralytics import YOLO
-
     precise: dict[str, Any] = {"half": True}
     if calibration is not None:
         _, pictures = read_set(calibration)
         precise = {"int8": True, "data": str(calibration), "fraction": min(1.0, CALIBRATION / len(pictures))}
     with tempfile.TemporaryDirectory(prefix="minewatch-export-") as scratch, talk_to_stderr():
         draft = shutil.copy(weights, Path(scratch) / weights.name)
-        made = Path(YOLO(str(draft)).export(format="openvino", dynamic=True, imgsz=image_size, **precise))
+        made = Path(open_yolo(draft, weights).export(format="openvino", dynamic=True, imgsz=image_size, **precise))
         _forget_folders(made / "metadata.yaml")
         target = folder / f"{weights.stem}_openvino_model"
         shutil.rmtree(target, ignore_errors=True)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from sqlmodel import SQLModel
 
-from stream.camera import probe
+from stream.camera import open_source, probe
 from stream.capture import CameraKeeper, run_capture_stage
 from stream.database import open_database
 from stream.errors import SourceError
@@ -489,6 +489,61 @@ def sent_on(question: bytes, where: str) -> bytes:
     if words[0].startswith("OPTIONS"):
         return f"{head} 200 OK\r\n{sequence}Public: DESCRIBE\r\n\r\n".encode()
     return f"{head} 302 Found\r\n{sequence}Location: {where}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_rtsp_is_asked_for_over_tcp_alone() -> None:
+    """Over UDP a busy network loses packets without a word, and a firewall all of them."""
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=describe, args=(server, asked), daemon=True).start()
+        with pytest.raises(SourceError, match="nothing that can be read as video"):
+            probe(camera(f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"))
+    assert asked
+    assert {line.partition(":")[2].strip().partition(";")[0] for line in asked} == {"RTP/AVP/TCP"}
+
+
+STREAM = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:one\r\n"
+
+
+def describe(server: socket.socket, asked: list[str]) -> None:
+    """Tell everybody of a stream and set none up; how it was to be carried is noted."""
+    with contextlib.suppress(OSError):
+        while True:
+            line, _ = server.accept()
+            with line, contextlib.suppress(OSError):
+                while question := line.recv(4096).decode("latin-1"):
+                    words = question.splitlines()
+                    asked += [word for word in words if word.lower().startswith("transport:")]
+                    line.sendall(described(words))
+
+
+def described(words: list[str]) -> bytes:
+    sequence = "".join(f"{word}\r\n" for word in words if word.lower().startswith("cseq"))
+    if words[0].startswith("SETUP"):
+        return f"RTSP/1.0 461 Unsupported Transport\r\n{sequence}\r\n".encode()
+    if words[0].startswith("DESCRIBE"):
+        head = f"Content-Type: application/sdp\r\nContent-Length: {len(STREAM)}\r\n"
+        return f"RTSP/1.0 200 OK\r\n{sequence}{head}\r\n{STREAM}".encode()
+    return f"RTSP/1.0 200 OK\r\n{sequence}Public: DESCRIBE, SETUP, PLAY\r\n\r\n".encode()
+
+
+def test_a_device_of_this_machine_is_a_live_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that test have none: what OpenCV would open as device 2 is a clip here."""
+    clip, opened, asked = write_video(tmp_path / "clip.avi", 5), cv2.VideoCapture, list[object]()
+
+    def device(*source: object) -> cv2.VideoCapture:
+        asked.append(source)
+        return opened(str(clip), cv2.CAP_FFMPEG)
+
+    monkeypatch.setattr("stream.camera.cv2.VideoCapture", device)
+    source = open_source(camera("2"))
+    assert asked == [(2,)]
+    assert (source.live, source.length) == (True, None)
+    shown = [source.read() for _ in range(5)]
+    assert [(one.width, one.height) for one in shown if one is not None] == [(64, 48)] * 5
+    with pytest.raises(SourceError, match=r"^2 gives no more pictures"):
+        source.read()
+    source.close()
 
 
 def test_a_clip_that_opens_passes_the_probe(tmp_path: Path) -> None:

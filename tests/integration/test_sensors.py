@@ -276,6 +276,19 @@ def test_what_comes_while_nobody_reads_is_kept_by_the_broker(
     run.until(lambda: run.readings("ch4")[-1].value == 0.9)
 
 
+def test_a_broker_that_nobody_reaches_is_told_of_without_its_password(
+    sensing: Callable[..., Sensing], capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = sensing(sensor("mqtt://user:hunter2@127.0.0.1:1/ch4"))
+    run.start()
+    run.until(lambda: "offline" in run.statuses("ch4"))
+    [detail] = {m.detail for m in run.messages if isinstance(m, Health)}
+    assert "mqtt://127.0.0.1:1 cannot be reached" in detail
+    assert "hunter2" not in str(run.messages)
+    said = capfd.readouterr()
+    assert "hunter2" not in said.out + said.err
+
+
 def test_a_broker_that_cannot_be_reached_is_told_at_once() -> None:
     with pytest.raises(SourceError, match="cannot be reached") as caught:
         probe_sensor(sensor("mqtt://user:hunter2@127.0.0.1:1/ch4"))

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from vision.decode import Picture
 from vision.detect import detect_pictures
 from vision.detector import Detector, open_detector
 from vision.errors import BackendError, WeightsError
+from vision.evaluate import evaluate
 from vision.motion import MotionState
 from vision.settings import DetectorSettings, MotionSettings, VisionSettings
+from vision.train import export, train
 from vision.view import CameraView
 from vision.weights_file import bundled_pins, folder_digest
 
@@ -158,6 +160,28 @@ def test_a_malicious_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:
     assert not marker.exists()
     torch.load(weights, weights_only=False)
     assert marker.exists(), "the file would have run, had it been let"
+
+
+def test_no_command_runs_what_a_pickle_holds(tmp_path: Path) -> None:
+    """Scored, exported, trained from, gone on with: what a colleague sent is as foreign as what a camera sends."""
+    marker, weights = tmp_path / "it-ran", tmp_path / "evil.pt"
+    torch.save({"model": Malicious(marker), "epoch": 0, "train_args": {"epochs": 1}}, weights)
+    data = tmp_path / "data.yaml"
+    data.write_text("names: {0: helmet}\ntrain: images\nval: images\n")
+    run = tmp_path / "sent" / "run"
+    for folder, name in (("kept", "last.pt"), ("kept", "best.pt"), ("weights", "last.pt")):
+        (run / folder).mkdir(parents=True, exist_ok=True)
+        (run / folder / name).write_bytes(weights.read_bytes())
+    asked: list[Callable[[], object]] = [
+        lambda: evaluate(weights, data),
+        lambda: export(weights, tmp_path / "out"),
+        lambda: train(data, tmp_path / "new", model=weights),
+        lambda: train(data, tmp_path / "sent"),
+    ]
+    for ask in asked:
+        with pytest.raises(WeightsError, match=r"(evil|last)\.pt: "):
+            ask()
+        assert not marker.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The detectors' own process, stopped, killed and grown, with the bundled weights on real pictures."""
 
+import inspect
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from vision.decode import Picture
 from vision.detector import open_detectors
 from vision.errors import PictureError, WeightsError
 from vision.settings import DetectorSettings
-from vision.watchdog import SETTLED, DetectorProcess
+from vision.watchdog import HANG_SECONDS, SETTLED, DetectorProcess
 
 PPE = {"ppe": DetectorSettings(weights="ppe")}
 Started = Callable[..., DetectorProcess]
@@ -102,6 +103,10 @@ def test_pictures_over_which_it_hangs_twice_are_refused_and_the_next_are_seen(
     process._asked = ask  # type: ignore[method-assign]
     assert len(stopped) == 2
     assert process.detectors["ppe"].detect(pictures) == expected
+
+
+def test_a_batch_may_take_ten_seconds_and_no_longer() -> None:
+    assert inspect.signature(DetectorProcess).parameters["hang_seconds"].default == HANG_SECONDS == 10.0
 
 
 def test_a_process_that_grows_is_replaced(

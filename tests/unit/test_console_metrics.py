@@ -64,6 +64,7 @@ def test_a_stage_that_was_stopped_in_order_did_not_die() -> None:
 
 
 def test_what_never_happened_stands_at_nought() -> None:
+    assert {"restarts", "dead_letters", "retries", "frames_skipped", "frames_lost", "records_skipped"} <= set(ALWAYS)
     registry = told(beat("capture", "a", frames_read=3))
     assert [figure(registry, f"{name}_total", "capture") for name in ALWAYS] == [0] * len(ALWAYS)
     assert figure(registry, "frames_read_total", "limits") is None

@@ -19,6 +19,11 @@ def sensor(quantity: str = "methane") -> Sensor:
     return Sensor.model_validate({**content, "unit": UNITS[quantity][0]})
 
 
+def test_what_a_mine_measures_can_be_measured() -> None:
+    air = {"methane", "carbon-monoxide", "oxygen", "wind-speed", "dust", "temperature", "humidity"}
+    assert air | {"water-level"} <= set(UNITS)
+
+
 @given(st.sampled_from(sorted(UNITS)), st.floats(0, 1))
 def test_every_value_of_the_range_is_taken(quantity: str, share: float) -> None:
     _, lowest, highest = UNITS[quantity]

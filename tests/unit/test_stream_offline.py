@@ -1,10 +1,11 @@
 """When a camera counts as silent, and when as back."""
 
 from stream.offline import Watch
+from stream.settings import CaptureSettings
 
 
-def test_silence_begins_after_the_patience() -> None:
-    watch = Watch(20.0, now=100.0)
+def test_silence_begins_after_twenty_seconds_unless_another_patience_is_set() -> None:
+    watch = Watch(CaptureSettings().silence_seconds, now=100.0)
     assert not watch.silent(120.0)
     assert watch.silent(120.1)
     watch.see(120.2)

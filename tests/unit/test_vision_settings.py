@@ -1,10 +1,19 @@
 """What vision can be told, and what it refuses to be told."""
 
+import inspect
+
 import pytest
 from pydantic import ValidationError
 
 from stream.catalogue import RISK_TYPES, Confirmation
+from vision.evaluate import evaluate
 from vision.settings import VisionSettings
+
+
+def test_weights_are_scored_at_the_threshold_at_which_they_watch() -> None:
+    scored = inspect.signature(evaluate).parameters["threshold"].default
+    assert {one.threshold for one in VisionSettings().detectors.values()} == {scored}
+    assert all(not one.thresholds for one in VisionSettings().detectors.values())
 
 
 def test_the_catalogues_delays_stand_where_nothing_else_is_said() -> None:
