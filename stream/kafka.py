@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
@@ -13,7 +14,7 @@ from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInP
 from kafka.structs import OffsetAndMetadata
 
 from stream.errors import ConfigurationError, LogError, LogFencedError
-from stream.kafka_door import client_options
+from stream.kafka_door import client_options, knock
 from stream.kafka_link import ANSWER_SECONDS, OVERHEAD, Link, group_name, told, topic_name
 from stream.log import MESSAGE_BYTES, Position, Record, Topic
 from stream.settings import LogSettings
@@ -87,6 +88,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]
         self._held: frozenset[TopicPartition] = frozenset()  # as the caller knows it
         self._rebalanced = False
         self._expected: dict[TopicPartition, int] = {}
+        knock(settings, servers, ANSWER_SECONDS)
         with told(settings.url):
             self._consumer = KafkaConsumer(
                 **client_options(settings, servers),
@@ -102,11 +104,18 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]
                 reconnect_backoff_max_ms=1000,
                 metadata_max_age_ms=30_000,
             )
-            self._consumer.subscribe(list(self._topics), listener=self)
-            for name in self._topics:
-                self._consumer.partitions_for_topic(
-                    name
-                )  # a leader who does not know a topic would deal out none of it
+        try:
+            with told(settings.url):
+                self._join()
+        except BaseException:
+            with suppress(LogError):
+                self.close()
+            raise
+
+    def _join(self) -> None:
+        self._consumer.subscribe(list(self._topics), listener=self)
+        for name in self._topics:
+            self._consumer.partitions_for_topic(name)  # a leader who does not know a topic would deal out none of it
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
         """The group is being dealt out anew."""

@@ -485,6 +485,7 @@ def test_a_broker_that_is_killed_and_started_loses_nothing(
 
 
 def kill_in_the_middle(own_kafka: LocalBroker, opened: ExitStack) -> None:
+    before_us = kafka_threads()
     log = open_log(LogSettings(url=f"kafka://{own_kafka.address}"))
     opened.callback(log.close)
     acknowledged: list[int] = []
@@ -503,6 +504,8 @@ def kill_in_the_middle(own_kafka: LocalBroker, opened: ExitStack) -> None:
     sent: list[int] = []
     writer = threading.Thread(target=append)
     writer.start()
+    opened.callback(writer.join)
+    opened.callback(enough.set)
     eventually(lambda: len(acknowledged) > 20)
     own_kafka.kill()
     own_kafka.start()
@@ -524,6 +527,23 @@ def kill_in_the_middle(own_kafka: LocalBroker, opened: ExitStack) -> None:
         if not kept or number > kept[-1]:
             kept.append(number)
     assert kept == sent, "what was sent again stands behind what it repeats: its reader can tell"
+    leave_for_good(own_kafka, log, consumer)
+    eventually(lambda: not kafka_threads() - before_us)
+
+
+def leave_for_good(own_kafka: LocalBroker, log: Log, consumer: Consumer) -> None:
+    """Whoever closes what leads to a dead broker is told what was lost, and leaves no thread that looks for it."""
+    own_kafka.kill()
+    log.append("frames", KEYS[0], b"for nobody")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("stream.kafka_link.ANSWER_SECONDS", 1.0)
+        with pytest.raises(LogError):
+            log.close()
+    consumer.close()
+
+
+def kafka_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("kafka-")}
 
 
 def append_many(log: Log, count: int) -> None:
@@ -533,7 +553,7 @@ def append_many(log: Log, count: int) -> None:
 
 def stall(own_kafka: LocalBroker, log: Log) -> None:
     """A broker that answers nothing presses back: what waits is bounded, and the writer learns of it."""
-    log.flush()
+    eventually(lambda: flushed(log))
     os.kill(own_kafka.pid, signal.SIGSTOP)
     try:
         with pytest.MonkeyPatch.context() as patched:
@@ -542,7 +562,15 @@ def stall(own_kafka: LocalBroker, log: Log) -> None:
                 append_many(log, 2 * PENDING_BYTES // 1_000_000)
     finally:
         os.kill(own_kafka.pid, signal.SIGCONT)
-    log.flush()
+    eventually(lambda: flushed(log))
+
+
+def flushed(log: Log) -> bool:
+    try:
+        log.flush()
+    except LogError:
+        return False
+    return True
 
 
 def test_another_scheme_is_refused() -> None:
