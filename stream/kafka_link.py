@@ -182,7 +182,7 @@ class Link:
 def _end(producer: KafkaProducer) -> None:
     """Close a producer that was flushed, as far as that went.
 
-    kafka-python's own close gives up where its flush does, and leaves behind a thread that looks for the broker for ever.
+    kafka-python's own close gives up where its flush does, and leaves a thread that looks for the broker for ever.
     """
     try:
         producer.close(timeout=1)
