@@ -89,4 +89,11 @@ ESCALATION_PHRASES: dict[str, tuple[str, str]] = {
     "action.chased": ("超期催办", "chased: overdue"),
     "action.call-acknowledged": ("被呼叫人已应答", "who was called has answered"),
     "action.put-emergency-plan": ("修改应急预案", "emergency plan changed"),
+    "look.withheld": ("图片未发给语言模型 {model}：", "The picture was not sent to model {model}:"),
+    "look.why.private": ("该报警的内容不出矿区。", "this alert is private and stays on the site."),
+    "look.why.heads-unknown": (
+        "没有记录这幅画面里人员的位置（没有识别人员的检测器看过它），无法遮住头部。",
+        "the record does not say where persons are in it (no detector that sees them looked at it), so no head can be covered.",
+    ),
+    "look.why.unreadable": ("图片无法读取，无法遮住头部。", "it cannot be read, so no head in it can be covered."),
 }

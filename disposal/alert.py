@@ -95,8 +95,8 @@ class Alert(SQLModel, table=True):
     ``group_key`` is place and cause; ``suppressed_by`` the alert that explains it (suppressed by design), with the
     reason beside it, ``explains`` how many this one explains; ``severity_raised``: camera and sensor agree; ``joined``
     holds the fingerprints of what was joined to it, a line each; ``look_verdict``, ``look_reason`` and
-    ``look_by``: what a model said of the picture; ``restless`` is empty, ``chattering`` or
-    ``recurring``, after so many ``raisings``.
+    ``look_by``: what a model said of the picture, or that it was withheld from it; ``restless`` is empty,
+    ``chattering`` or ``recurring``, after so many ``raisings``.
     """
 
     __tablename__ = "alert"

@@ -48,6 +48,10 @@ class Guard(Protocol):
         """The text as it may leave. Raises StaysOnSiteError for what is private and would leave the site."""
         ...
 
+    def withhold(self, to: Destination, why: str, *, subject: str, private: bool) -> None:
+        """Something was not sent, for the reason ``why``: it is written down as a refused call."""
+        ...
+
 
 def is_off_site(url: str, where: Where = "auto") -> bool:
     """Whether an address counts as outside the site: as set, else unless it is this host or a private network address.
@@ -110,6 +114,11 @@ class CallOuts:
         self._tell("call-out", subject, said | {"masked": dict(counts), "sha256": left})
         return cleared
 
+    def withhold(self, to: Destination, why: str, *, subject: str, private: bool) -> None:
+        """Something was not sent, for the reason ``why``; its audit line is durable on return."""
+        said: dict[str, object] = {"purpose": to.purpose, "to": to.name, "off_site": to.off_site, "private": private}
+        self._tell("call-out-refused", subject, said | {"why": why})
+
     def _on_duty(self) -> set[str]:
         return {name for duty in roster(self._engine, self._mine) for name in (duty.person, duty.deputy) if name}
 
@@ -125,3 +134,7 @@ class Unlogged:
         """As ``CallOuts.clear``, with nothing written down."""
         _logger.debug("call out", to=to.name, subject=subject)
         return clear(to, text, private=private, names=names)
+
+    def withhold(self, to: Destination, why: str, *, subject: str, private: bool) -> None:
+        """Nothing is written down."""
+        _logger.debug("call out refused", to=to.name, subject=subject, why=why, private=private)

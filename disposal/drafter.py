@@ -18,7 +18,7 @@ from disposal.errors import DraftError, ModelError, StaysOnSiteError
 from disposal.ledger import Use, collecting
 from disposal.prompt import Prompt
 from disposal.request import DraftRequest
-from disposal.second_look import Loader, SecondLook, doubt, look_of
+from disposal.second_look import Loader, SecondLook, Withheld, doubt, look_of, withheld
 from disposal.settings import DrafterSettings
 
 _logger = structlog.get_logger()
@@ -53,6 +53,17 @@ class Loading(Protocol):
 
     def warm(self) -> None:
         """Load aside; ``loading`` until then."""
+        ...
+
+
+@runtime_checkable
+class Withholding(Protocol):
+    """A backend off the site, to which not every picture goes."""
+
+    name: str
+
+    def withheld(self, request: DraftRequest) -> Withheld | None:
+        """Why the picture did not go with the request that was made last, where one might have gone."""
         ...
 
 
@@ -171,7 +182,7 @@ class Drafter:
             return None
         prompt = backend.prompt(request)
         try:
-            text = asked(backend, request, prompt, left)
+            text = self._asked(backend, request, prompt, left, looks)
         except DraftError as error:
             # A private request says nothing about the backend: the next one may be for it.
             self._fell_through(backend, str(error), rests=not isinstance(error, StaysOnSiteError))
@@ -198,6 +209,16 @@ class Drafter:
         return Draft(
             content, backend.name, request.language, prompt.version, checks, exact, repaired, failures, seconds
         )
+
+    def _asked(
+        self, backend: Backend, request: DraftRequest, prompt: Prompt, seconds: float, looks: list[SecondLook]
+    ) -> str:
+        """What it answered; a picture that was withheld from it is told of also where it gave nothing."""
+        try:
+            return asked(backend, request, prompt, seconds)
+        finally:
+            if isinstance(backend, Withholding) and (why := backend.withheld(request)) is not None:
+                looks.append(withheld(why, backend.name))
 
     def _serves(self, backend: Backend) -> bool:
         """Neither being loaded, nor resting after a failure, nor over its budget of the day."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -13,12 +14,13 @@ import structlog
 
 from disposal.answer import schema
 from disposal.callout import Destination, Guard, Unlogged, is_off_site
-from disposal.errors import DraftError
+from disposal.errors import DraftError, StaysOnSiteError
 from disposal.ledger import Prices, Usage, record
 from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
-from disposal.second_look import Loader
+from disposal.second_look import Loader, Withheld
 from disposal.settings import EndpointSettings
+from disposal.showing import Showing, showing
 from stream.errors import EvidenceError
 
 _logger = structlog.get_logger()
@@ -45,12 +47,18 @@ class EndpointBackend:
 
     def prompt(self, request: DraftRequest) -> Prompt:
         """What the model is asked for that request."""
-        return prompt_for(request, shown=self._may_show(request))
+        chosen = self._showing(request)
+        return prompt_for(request, picture=chosen.prompt if isinstance(chosen, Showing) else "")
 
     def shown(self, request: DraftRequest) -> bool:
         """Whether the picture went with the request that this thread made last."""
         del request
         return bool(getattr(self._last, "shown", False))
+
+    def withheld(self, request: DraftRequest) -> Withheld | None:
+        """Why the picture did not go with the request that this thread made last, where one might have gone."""
+        del request
+        return getattr(self._last, "withheld", None)
 
     def answer(self, request: DraftRequest, prompt: Prompt, seconds: float) -> str:
         """The model's text. Raises DraftError where the endpoint fails, redirects, or takes longer than ``seconds``.
@@ -58,7 +66,7 @@ class EndpointBackend:
         StaysOnSiteError, which is one, where the request is private and the endpoint off the site. A model that refuses
         the picture is asked again without one, and shown none any more.
         """
-        begin, self._last.shown = time.monotonic(), False
+        begin, self._last.shown, self._last.withheld = time.monotonic(), False, None
         if (picture := self._picture(request)) is not None:
             try:
                 text = self._answer(request, prompt, seconds, picture)
@@ -71,23 +79,41 @@ class EndpointBackend:
         left = seconds - (time.monotonic() - begin)
         return self._answer(request, prompt_for(request), left, None)
 
-    def _may_show(self, request: DraftRequest) -> bool:
-        """Pictures stay on the site: nothing is known of heads in them beyond those that support the risk."""
-        return not (self._pictures is None or request.picture is None or self._refused or self._to.off_site)
+    def _showing(self, request: DraftRequest) -> Showing | Withheld | None:
+        """What to show, or why nothing; None also where the endpoint takes no pictures."""
+        if self._pictures is None or self._refused:
+            return None
+        return showing(request, off_site=self._to.off_site, leaving=self._settings.off_site_pictures)
 
     def _picture(self, request: DraftRequest) -> bytes | None:
         """The picture to show, once its audit line stands; None where there is none to show, or it cannot be read."""
-        if not self._may_show(request) or self._pictures is None or request.picture is None:
+        chosen = self._showing(request)
+        if chosen is None or self._pictures is None:
+            return None
+        if not isinstance(chosen, Showing):
+            self._withhold(request, chosen)
             return None
         try:
-            data = self._pictures(request.picture)
+            data = self._pictures(chosen.evidence)
+            if chosen.people is not None:
+                from disposal.blur import blur_heads  # takes OpenCV with it
+
+                data = blur_heads(data, chosen.people)
         except EvidenceError as error:
             _logger.warning("evidence not shown to the model", reason=str(error))
             return None
+        except StaysOnSiteError:
+            self._withhold(request, "unreadable")
+            return None
         to = self._to._replace(purpose="picture")
-        said = f"picture {request.picture.sha256}"
-        self._guard.clear(to, said, subject=request.subject, private=request.private, names=request.people)
+        said = f"picture {hashlib.sha256(data).hexdigest()}"
+        self._guard.clear(to, said, subject=request.subject, private=request.private)
         return data
+
+    def _withhold(self, request: DraftRequest, why: Withheld) -> None:
+        self._last.withheld = why
+        to = self._to._replace(purpose="picture")
+        self._guard.withhold(to, why, subject=request.subject, private=request.private)
 
     def _answer(self, request: DraftRequest, prompt: Prompt, seconds: float, picture: bytes | None) -> str:
         cleared = self._guard.clear(

@@ -9,6 +9,8 @@ from disposal.request import DraftRequest
 
 VERSION = "draft-1"
 PICTURE = "picture-1"
+BLURRED = "blurred-1"
+"""The prompt beside a picture, and beside one in which every head was covered."""
 _FOLDER = Path(__file__).with_name("prompts")
 _SLOT = "{{material}}"
 
@@ -20,13 +22,16 @@ class Prompt(NamedTuple):
     version: str
 
 
-def prompt_for(request: DraftRequest, *, shown: bool = False) -> Prompt:
-    """The prompt for a request, in its language; its fixed part stands first. ``shown``: a picture goes with it."""
+def prompt_for(request: DraftRequest, *, picture: str = "") -> Prompt:
+    """The prompt for a request, in its language; its fixed part stands first.
+
+    ``picture``: PICTURE or BLURRED where one goes with it.
+    """
     before, _, after = _template(request.language).partition(_SLOT)
     text, version = before + request_json(request) + after, f"{VERSION}.{request.language}"
-    if not shown:
+    if not picture:
         return Prompt(text, version)
-    return Prompt(text + _of_file(f"{PICTURE}.{request.language}"), f"{version}+{PICTURE}")
+    return Prompt(text + _of_file(f"{picture}.{request.language}"), f"{version}+{picture}")
 
 
 @cache

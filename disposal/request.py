@@ -41,7 +41,7 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     time of drafting, from which the deadline counts. ``usual`` and ``template`` are what the mine knows and how its
     documents look; what ships, where the mine has nothing of its own. ``subject`` names the alert in the audit; what is
     ``private`` stays on the site; ``people`` are those whom the request names beside the roster; ``picture`` is the
-    evidence that a model may look at.
+    evidence that a model may look at, ``frame`` the frame behind it as it was analysed.
     """
 
     type: str
@@ -56,6 +56,7 @@ class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
     private: bool = False
     people: tuple[str, ...] = ()
     picture: Evidence | None = None
+    frame: Evidence | None = None
     usual: Usual | None = None
     template: Template = Template()
 

@@ -10,6 +10,10 @@ from pydantic import Field, SecretStr, model_validator
 from stream.settings import Section
 
 _WHERE = "on-site or off-site; auto: on the site where its address is localhost or of a private network, else off it. What leaves the site is masked, and private things never do."
+_OFF_SITE_PICTURES = (
+    "never: none leaves the site. blurred: one of an alert that is not private may, with every head covered that the "
+    "detectors saw. They miss some heads, and what they miss leaves as it is: hence never, unless you set it."
+)
 BackendName = Literal["openai", "transformers", "clerk", "composer"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
@@ -31,6 +35,10 @@ class EndpointSettings(Section):
     )
     pictures: bool = Field(
         False, title="Pictures", description="The model takes pictures: the evidence goes with the request."
+    )
+
+    off_site_pictures: Literal["never", "blurred"] = Field(
+        "never", title="Pictures off the site", description=_OFF_SITE_PICTURES
     )
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from disposal.known import known_for
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
 from disposal.request import DraftRequest, confirmations, facts_of
 from disposal.roster import responsible_for
-from disposal.second_look import barred, evidence_picture
+from disposal.second_look import analysed_frame, barred, evidence_picture
 from disposal.settings import PrivacySettings
 from rules.clause import get, in_force, limits_in_force
 from rules.errors import ClauseError
@@ -118,6 +118,7 @@ def draft_request(
         private=is_private(events, privacy),
         people=reporters(events),
         picture=evidence_picture(risk),
+        frame=analysed_frame(risk),
         usual=known.usual,
         template=known.template,
     )

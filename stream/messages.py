@@ -98,13 +98,15 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """A stored piece of evidence: its sha256 (hex) is its address in the evidence store of its mine.
 
-    ``analysis`` is no picture but the record of how the frames were analysed.
+    ``analysis`` is no picture but the record of how the frames were analysed. ``people``: where a detector saw persons
+    and heads in this very picture; None where none that sees them looked at it, or nobody knows.
     """
 
     sha256: str
     media_type: str
     kind: Literal["frame", "annotated", "clip", "analysis", "photo", "context"]
     captured_at: Time
+    people: tuple[Detection, ...] | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

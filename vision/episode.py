@@ -17,7 +17,8 @@ KEPT_FRAMES = 8
 class Look(msgspec.Struct, frozen=True):
     """One frame that an episode keeps as evidence: where it stands on the log, and what supported the risk in it.
 
-    ``nth``: which of the frames that supported the episode it was, from 0.
+    ``nth``: which of the frames that supported the episode it was, from 0. ``people``: all persons and heads that were
+    seen in it, not those alone that support the risk; None where no detector looked for them.
     """
 
     offset: int
@@ -25,6 +26,7 @@ class Look(msgspec.Struct, frozen=True):
     confidence: float = 0.0
     detections: tuple[Detection, ...] = ()
     nth: int = 0
+    people: tuple[Detection, ...] | None = None
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):

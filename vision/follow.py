@@ -8,6 +8,7 @@ import msgspec
 from stream.messages import Detection
 from vision.batch import Shot
 from vision.episode import Event
+from vision.labels import PEOPLE, sees_people
 from vision.memory import CameraState
 from vision.picture import Findings, find_belt_edge, inspect, runs_off
 from vision.risk import CameraConfirmation, Observation, observe
@@ -50,6 +51,7 @@ def follow(
         uncertain=evaluation.uncertain,
         persons=evaluation.persons,
         record_after=record_after,
+        people=_people(shot, detections),
     )
     episodes, events = observe(frame.camera, state.episodes, state.seen_at, observation, confirmation)
     after = msgspec.structs.replace(
@@ -60,6 +62,14 @@ def follow(
         episodes=episodes,
     )
     return Step(after, events)
+
+
+def _people(shot: Shot, detections: tuple[Detection, ...]) -> tuple[Detection, ...] | None:
+    """Every person and head in the frame; None where no detector of the camera looked for them in it."""
+    labels = frozenset(label for detector in shot.view.detectors for label in detector.labels)
+    if not shot.passage.analyse or not sees_people(labels):
+        return None
+    return tuple(d for d in detections if d.label in PEOPLE)
 
 
 def _measured(shot: Shot, findings: Findings) -> tuple[Mapping[Key, Support], frozenset[Key]]:

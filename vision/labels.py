@@ -7,6 +7,9 @@ from vision.errors import WeightsError
 PERSON, HELMET, NO_HELMET, VEST, NO_VEST, VEHICLE = "person", "helmet", "no_helmet", "vest", "no_vest", "vehicle"
 FIRE, SMOKE = "fire", "smoke"
 
+PEOPLE = frozenset({PERSON, HELMET, NO_HELMET, VEST, NO_VEST})
+"""What tells where somebody is in the picture."""
+
 LABELS: frozenset[str] = frozenset(
     {PERSON, HELMET, NO_HELMET, VEST, NO_VEST, VEHICLE, FIRE, SMOKE}
     | {"hole", "impact", "puncture", "tear", "wear"}
@@ -16,6 +19,11 @@ LABELS: frozenset[str] = frozenset(
 COCO_MAP = {"person": PERSON, "car": VEHICLE, "bus": VEHICLE, "truck": VEHICLE}
 _COCO_ONLY = {"traffic light", "fire hydrant", "stop sign", "teddy bear", "hair drier", "toothbrush"}
 """Names that stand together in no other set of classes that we know: they tell COCO's list of 80."""
+
+
+def sees_people(labels: frozenset[str]) -> bool:
+    """Whether detectors with these labels look for everybody: for persons, or for heads with and without a helmet."""
+    return PERSON in labels or {HELMET, NO_HELMET} <= labels
 
 
 def map_classes(weights: str, names: Mapping[int, str], class_map: Mapping[str, str]) -> dict[int, str]:

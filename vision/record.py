@@ -120,7 +120,7 @@ class Recorder:
     ) -> tuple[Evidence, ...]:
         frames = self._frames[camera]
         looks = [look for look in episode.looks if look.offset in frames]
-        stored = [self._put(frames[look.offset], "image/jpeg", "frame", look.captured_at) for look in looks]
+        stored = [self._put(frames[k.offset], "image/jpeg", "frame", k.captured_at, k.people) for k in looks]
         best = episode.best
         if best is None or best.offset not in frames:
             return tuple(stored)
@@ -142,9 +142,16 @@ class Recorder:
             _logger.error("clip not stored", risk=risk, reason=str(error))
             return ()
 
-    def _put(self, data: bytes, media_type: str, kind: Kind, captured_at: datetime) -> Evidence:
+    def _put(
+        self,
+        data: bytes,
+        media_type: str,
+        kind: Kind,
+        captured_at: datetime,
+        people: tuple[Detection, ...] | None = None,
+    ) -> Evidence:
         digest = self._store.put(self._mine, data, media_type)
-        return Evidence(sha256=digest, media_type=media_type, kind=kind, captured_at=captured_at)
+        return Evidence(sha256=digest, media_type=media_type, kind=kind, captured_at=captured_at, people=people)
 
 
 def _give_way() -> None:

@@ -45,6 +45,7 @@ class Observation(NamedTuple):
     ``supports`` holds those seen that it shows; a key seen but not supported is absent in this frame, unless
     ``uncertain`` names it. ``persons`` counts persons by zone (None: the whole picture).
     ``record_after``: seconds after the raising at which a clip of the time around it is asked for; None: never.
+    ``people``: every person and head that was seen in the frame; None where no detector looked for them.
     """
 
     offset: int
@@ -57,6 +58,7 @@ class Observation(NamedTuple):
     uncertain: frozenset[Key] = frozenset()
     persons: Mapping[str | None, int] = {}
     record_after: float | None = None
+    people: tuple[Detection, ...] | None = None
 
 
 class View(NamedTuple):
@@ -230,7 +232,8 @@ def _supported(episode: Episode, observation: Observation, support: Support) -> 
     )
     if episode.raised:
         return after
-    look = Look(observation.offset, observation.captured_at, support.confidence, support.detections)
+    at, people = observation.captured_at, observation.people
+    look = Look(observation.offset, at, support.confidence, support.detections, people=people)
     return with_look(after, look)
 
 

@@ -1,6 +1,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -16,6 +17,8 @@ from console.translations import LANGUAGES, Phrases, text
 from console.work_phrases import WORK_PHRASES
 from disposal.alert import AlertState
 from disposal.document import EFFECTS, DocumentState
+from disposal.second_look import Verdict as LookVerdict
+from disposal.second_look import Withheld
 from stream.catalogue import RISK_TYPES
 from stream.site import UNITS
 
@@ -61,6 +64,9 @@ def test_every_state_decision_role_and_unit_has_its_term() -> None:
     wanted |= {f"role.{r}" for r in ROLES} | {f"next.{n}" for n in NextStep.__args__}
     wanted |= {f"tab.{tab}" for tab in TABS} | {f"queue.empty.{tab}" for tab in TABS}
     wanted |= {f"quantity.{q}" for q in UNITS} | {f"priority.{t.priority}" for t in RISK_TYPES.values()}
+    wanted |= (
+        {"look.withheld"} | {f"look.{v}" for v in get_args(LookVerdict)} | {f"look.why.{w}" for w in get_args(Withheld)}
+    )
     assert wanted <= ALL.keys()
 
 

@@ -57,11 +57,32 @@ def scene(number: int, *, somebody: bool = False) -> Picture:
     return shown
 
 
+ELSEWHERE = Detection(label="person", confidence=0.6, box=(0.1, 0.4, 0.16, 0.8))
+WORN = Detection(label="helmet", confidence=0.3, box=(0.11, 0.4, 0.15, 0.46))
+BURNS = Detection(label="fire", confidence=0.7, box=(0.5, 0.5, 0.6, 0.6))
+
+
+class SeeingAll(Seeing):
+    """Sees two persons, the helmet of one, and a fire, in the same pictures."""
+
+    def __init__(self, *labels: str) -> None:
+        self.labels = frozenset(labels)
+
+    def detect(self, pictures: Sequence[Picture]) -> list[list[Detection]]:
+        found = [d for d in (AT_THE_EDGE, ELSEWHERE, WORN, BURNS) if d.label in self.labels]
+        return [found if picture[:12, :12].mean() > 200 else [] for picture in pictures]
+
+
 class Mine:
     """Cameras on a site, and the stage that looks at them."""
 
     def __init__(
-        self, folder: Path, settings: VisionSettings, cameras: Sequence[Camera], zones: Sequence[Zone]
+        self,
+        folder: Path,
+        settings: VisionSettings,
+        cameras: Sequence[Camera],
+        zones: Sequence[Zone],
+        detector: Seeing | None = None,
     ) -> None:
         self.folder = folder
         self.engine: Engine = open_database(f"sqlite:///{folder}/mine.db")
@@ -72,7 +93,7 @@ class Mine:
         self._offset = 0
         self.stage = VisionStage(
             settings,
-            {"ppe": Seeing()},
+            {"ppe": detector or Seeing()},
             log=self.log,
             engine=self.engine,
             evidence=EvidenceStore(folder / "evidence"),
@@ -159,6 +180,31 @@ def test_what_leaves_the_stage_holds_no_credentials(tmp_path: Path, watched: Min
     for left in (*pieces, encode(risk), kept[1], repr(said).encode()):
         assert b"hunter2" not in left
         assert b"geheim" not in left
+
+
+@pytest.mark.parametrize(
+    ("labels", "people"),
+    [
+        (("person", "helmet", "fire"), ["helmet", "person", "person"]),
+        (("helmet", "no_helmet", "fire"), ["helmet"]),
+        (("helmet", "fire"), None),
+        (("fire",), None),
+    ],
+)
+def test_evidence_says_where_everybody_is_in_each_frame_also_who_supports_nothing(
+    tmp_path: Path, labels: tuple[str, ...], people: list[str] | None
+) -> None:
+    mine = Mine(tmp_path, EYES, [camera("a", "clip.mp4", "ppe")], [zone("a", polygon=BELT)], SeeingAll(*labels))
+    for number in range(4):
+        mine.show(frame(scene(number, somebody=True), "a", number, number / 2))
+    fire = next(risk for risk in mine.risks() if risk.type == "fire")
+    assert [d.label for d in fire.detections] == ["fire"]
+    frames = [one for one in fire.evidence if one.kind == "frame"]
+    assert len(frames) >= 2
+    for one in frames:
+        assert (None if one.people is None else sorted(d.label for d in one.people)) == people
+    assert [one.people for one in fire.evidence if one.kind != "frame"] == [None] * 2
+    mine.close()
 
 
 def test_types_that_no_detector_sees_are_said_when_the_stage_starts(tmp_path: Path) -> None:
