@@ -13,6 +13,10 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
         r"Not seen in (\d+) full scans over ([\d.]+) s, with the camera unmoved\.",
         "{1}秒内{0}次全面检测均未看到，摄像机未移位。",
     ),
+    (
+        r"Not seen in (\d+) full scans over ([\d.]+) s, but nothing steady shows whether the camera moved\.",
+        "{1}秒内{0}次全面检测均未看到，但画面中没有固定物可判断摄像机是否移位。",
+    ),
     (r"No longer seen, but the camera has moved\.", "已看不到，但摄像机已移位。"),
     (
         r"No longer seen, but the person was well inside the zone and was not seen to leave it\.",

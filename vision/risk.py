@@ -38,6 +38,9 @@ BLINDING = frozenset({"camera-blind", "camera-frozen"})
 MOVING = frozenset({"camera-moved"})
 CAMERA_TYPES = BLINDING | MOVING
 
+UNMOVED = Key("camera-moved", None)
+"""Seen in a frame where there is a reference to tell by; without one nobody knows that the zone is still in view."""
+
 
 class Observation(NamedTuple):
     """What one frame says. ``seen``: the keys that it is evidence on, ``watched``: those that the camera covers at all.
@@ -292,17 +295,24 @@ def _absent(
     if reason := _unexplained(after, view):
         events.append(_ended(after, "lost", observation.captured_at, observation.read_at, reason))
         return None
+    known = episode.type in CAMERA_TYPES or UNMOVED in observation.seen
     absence = Absence(
         full_scans=after.absent_scans,
         seconds=seconds,
-        zone_in_view=True,
+        zone_in_view=known,
         camera_moved=False,
         persons_in_zone=observation.persons.get(episode.zone, 0),
-        reason=f"Not seen in {after.absent_scans} full scans over {seconds:.1f} s, with the camera unmoved.",
+        reason=_absence_seen(after, seconds, known=known),
     )
     cleared = _ended(after, "cleared", observation.captured_at, observation.read_at, absence.reason)
     events.append(msgspec.structs.replace(cleared, absence=absence))
     return None
+
+
+def _absence_seen(episode: Episode, seconds: float, *, known: bool) -> str:
+    if known:
+        return f"Not seen in {episode.absent_scans} full scans over {seconds:.1f} s, with the camera unmoved."
+    return f"Not seen in {episode.absent_scans} full scans over {seconds:.1f} s, but nothing steady shows whether the camera moved."
 
 
 def _unexplained(episode: Episode, view: View) -> str:

@@ -33,7 +33,7 @@ class Camera:
 
     h: no helmet seen; H: more surely; p: a second person with it; f: fire; .: nothing; ?: nothing sure about helmets;
     v: as h, but so far inside that it cannot have left; b, m, z: blind, moved, frozen; s: still, not looked at;
-    x: skipped as stale; _: no frame came.
+    x: skipped as stale; _: no frame came; u: nothing, and nothing to tell a moved camera by.
     """
 
     def __init__(self, confirm: Confirmation = CONFIRMATION) -> None:
@@ -81,7 +81,7 @@ class Camera:
             captured_at=at,
             read_at=at + timedelta(seconds=0.1),
             watched=self.watched,
-            seen=frozenset({BLIND, MOVED, FROZEN}) if letter == "s" else self.watched,
+            seen={"s": frozenset({BLIND, MOVED, FROZEN}), "u": self.watched - {MOVED}}.get(letter, self.watched),
             supports=supports,
             uncertain=frozenset({HELMET}) if letter == "?" else frozenset(),
             persons={"z": 2 if letter == "p" else 1 if letter in "hH?" else 0},
@@ -167,6 +167,17 @@ def test_what_was_observed_of_the_absence_is_said() -> None:
     assert (absence.full_scans, absence.seconds, absence.persons_in_zone) == (7, 3.0, 0)
     assert absence.zone_in_view
     assert not absence.camera_moved
+
+
+def test_where_nothing_tells_a_moved_camera_nobody_says_that_the_zone_was_in_view() -> None:
+    """It ends, since nothing was seen; that it may close without a person takes more than that."""
+    absence = Camera().show("hhhuuuuuuu").events[-1].absence
+    assert absence is not None
+    assert (absence.full_scans, absence.zone_in_view) == (7, False)
+    assert "nothing steady shows" in absence.reason
+    about_itself = Camera().show("bbbuuuuuuu").events[-1].absence
+    assert about_itself is not None
+    assert about_itself.zone_in_view, "whether it sees, a camera shows itself"
 
 
 def test_an_unusable_camera_hides_nothing_it_had_seen_end() -> None:
