@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -29,6 +29,7 @@ from stream.trouble import StageTrouble, troubles
 RECENT = timedelta(minutes=15)
 """What is longer ago is history: the figures and the logs tell of it."""
 _RISKS = 20
+"""How many of the latest risks that show something are looked at piece by piece."""
 _LEAST_FREE = 64 * 1024**2
 """Bytes on the disk of the evidence: some minutes, where every risk has a clip."""
 _DO = {
@@ -125,9 +126,9 @@ def evidence(settings: Settings, engine: Engine, mine: str) -> str:
     said = store.check() if isinstance(store, RemoteEvidence) else _folder(store)
     with reading(engine) as session:
         newest = select(AlertRisk).where(AlertRisk.mine == mine).order_by(col(AlertRisk.published_at).desc())
-        pieces = {
-            piece.sha256: piece for row in session.exec(newest.limit(_RISKS)).all() for piece in row.risk.evidence
-        }
+        recent = (row.risk.evidence for row in session.exec(newest.limit(10 * _RISKS)).all())
+        shown = islice((evidence for evidence in recent if evidence), _RISKS)  # a sensor's risk shows nothing
+        pieces = {piece.sha256: piece for evidence in shown for piece in evidence}
     for piece in pieces.values():
         store.get(mine, piece.sha256, piece.media_type)
     return f"{said}; {len(pieces)} pieces of the latest risks are there unaltered."

@@ -22,10 +22,11 @@ from console.installation import Installation, open_installation
 from console.settings import load
 from disposal.notify import Outbox, post
 from stream.database import writing
-from stream.errors import DatabaseError
+from stream.errors import DatabaseError, EvidenceError
 from stream.heartbeat import Heartbeat, StageHeartbeat
 from stream.messages import utc_now
 from stream.trouble import ClockWatch, StageTrouble, troubles
+from tests.integration.console_mine import MINE, open_mine
 from tests.integration.house import until
 from tests.servers.clock import SteppedClock
 
@@ -160,6 +161,22 @@ def test_an_evidence_folder_that_is_none_is_named(installation: Installation) ->
     installation.evidence.root.parent.mkdir(parents=True, exist_ok=True)
     installation.evidence.root.write_text("")
     assert "is no folder" in looked(installation)["evidence"].text
+
+
+def test_altered_evidence_is_named_however_many_sensors_spoke_since(tmp_path: Path) -> None:
+    mine = open_mine(tmp_path)
+    settings = load(None, {"MINEWATCH_EVIDENCE__URL": mine.evidence.root.as_uri()}, tmp_path)
+    mine.raise_risk("no-vest", age=60)
+    for _ in range(30):
+        mine.raise_risk("methane-high", "ch4-2")
+    assert doctor_stages.evidence(settings, mine.engine, MINE).endswith(
+        "1 pieces of the latest risks are there unaltered."
+    )
+    [piece] = [path for path in mine.evidence.root.rglob("*.jpg") if path.is_file()]
+    piece.write_bytes(piece.read_bytes()[:-1])
+    with pytest.raises(EvidenceError, match="was altered"):
+        doctor_stages.evidence(settings, mine.engine, MINE)
+    mine.close()
 
 
 def test_a_full_disk_of_the_evidence_is_named(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
