@@ -1,6 +1,7 @@
 """Searching the code book: the matcher is opened on the first search, because its models take seconds to load."""
 
 import threading
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -21,9 +22,12 @@ class ClauseSearch:
         self._lock = threading.Lock()
         self._matcher: Matcher | None = None
 
-    def find(self, query: str) -> "list[Match]":
-        """The clauses in force that are like ``query``, best first. Raises EmbeddingError where no model loads."""
-        return self.matcher().search(query)
+    def find(self, query: str, at: datetime | None = None) -> "list[Match]":
+        """The clauses in force at ``at`` (now) that are like ``query``, best first.
+
+        Raises EmbeddingError where no model loads.
+        """
+        return self.matcher().search(query, at=at)
 
     def matcher(self) -> "Matcher":
         """The matcher itself."""

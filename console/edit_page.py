@@ -1,5 +1,6 @@
 """Writing on a document that waits for approval, and making somebody else responsible for an alert."""
 
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,10 +13,11 @@ from console.auth import allowed, form, text_field
 from console.edited import TONGUES, Change, compared, said
 from console.errors import MissingError, RefusedError, StaleError, WrongInputError
 from console.pages import language, render, see_other
+from console.refusal_words import why_in
 from console.services import Services, services
 from console.translations import text
 from disposal.alert import Alert
-from disposal.document import Bilingual, DocumentContent
+from disposal.document import Bilingual, DocumentContent, StoredMatch
 from disposal.editing import (
     CITATIONS,
     EDITED,
@@ -26,7 +28,11 @@ from disposal.editing import (
     reassign,
 )
 from disposal.errors import AlertError, AlreadyDecidedError, EditError, ReasonMissingError, StateError
+from disposal.missed import cited_by, held, numbered
+from disposal.request import stored
 from disposal.roster import roster
+from rules.clause import Provision
+from rules.errors import EmbeddingError
 from stream.database import reading
 
 _MOST = LONGEST_LINE * MOST_LINES
@@ -48,6 +54,8 @@ def take_edit(request: Request, alert_id: str) -> Response:
     try:
         with reading(ours.engine) as session:
             document = current_document(session, find_alert(session, ours.mine, alert_id))
+        if _asks(request):
+            return _page(request, alert_id, typed=True)
         changes = _typed(request, ours)
         content = document.read_content() if document else None
         if content is not None and changes["deadline"] == content.deadline.replace(second=0, microsecond=0):
@@ -123,6 +131,28 @@ def _ticked(request: Request) -> tuple[str, ...]:
     return tuple(str(version)[:200] for version in form(request).getlist("cited"))
 
 
+def _query(request: Request) -> str:
+    return text_field(request, "clause_query", 300).strip()
+
+
+def _asks(request: Request) -> bool:
+    """Whether a clause is searched for: asked by the button, or what was typed to search for was never looked up.
+
+    In a browser without a script the Enter key in the search box presses the button that saves.
+    """
+    return bool(text_field(request, "find", 4)) or _query(request) != text_field(request, "clause_found", 300)
+
+
+def _found(ours: Services, query: str, at: datetime, tongue: str) -> tuple[str, list[StoredMatch]]:
+    """The clauses in force at ``at`` that ``query`` names by number, else those like its words; or why none can be."""
+    if named := numbered(ours.engine, ours.mine, query, at):
+        return "", list(cited_by("", named))
+    try:
+        return "", list(stored(ours.searcher.find(query, at)))
+    except EmbeddingError as error:
+        return WrongInputError("error.clause-search", why=why_in(error, tongue)).sentence(tongue), []
+
+
 def _lines(typed: str) -> list[str]:
     return [line.strip() for line in typed.split("\n") if line.strip()]
 
@@ -150,11 +180,15 @@ def _page(
     known = {c.version_id: c.label for c in content.citations}
     known |= {m.version_id: m.label for m in document.read_matches() if m.version_id not in known}
     cited = _ticked(request) if typed else tuple(c.version_id for c in content.citations)
+    query = _query(request) if typed else ""
+    unfound, offered = _found(ours, query, alert.raised_at, tongue) if query else ("", [])
+    by_hand = cited_by(request.state.visitor.name, _others(ours, cited, known, alert.raised_at))
+    known |= {m.version_id: m.label for m in (*by_hand, *offered) if m.version_id not in known}
     changes: list[Change] = []
     if preview:
         now = {"deadline": content.deadline.replace(second=0, microsecond=0)} | _typed(request, ours)
         if CITATIONS in now:
-            now[CITATIONS] = chosen_citations(content, document, now[CITATIONS])
+            now[CITATIONS] = chosen_citations(content, document, now[CITATIONS], by_hand)
         was = _minutes(content)
         changes = list(compared(was, _with(was, now)))
     return render(
@@ -169,11 +203,19 @@ def _page(
         lists=_LISTS,
         clauses=known,
         cited=cited,
+        query=query,
+        offered={m.version_id for m in offered},
         tongues=TONGUES if tongue == "zh" else TONGUES[::-1],
         changes=changes,
         preview=preview,
-        sentence=error.sentence(tongue) if error else "",
+        sentence=error.sentence(tongue) if error else unfound,
     )
+
+
+def _others(ours: Services, cited: Iterable[str], known: Container[str], at: datetime) -> list[Provision]:
+    """What was ticked though the search had not found it, as far as it was in force."""
+    found = (held(ours.engine, ours.mine, version, at) for version in cited if version not in known)
+    return [provision for provision in found if provision is not None]
 
 
 def _minutes(content: DocumentContent) -> DocumentContent:

@@ -225,6 +225,12 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
     "edit.save": ("保存为第{version}版", "Save as version {version}"),
     "edit.preview": ("查看改动", "Show what changes"),
     "edit.changes": ("改动", "What changes"),
+    "edit.missed": (
+        "查找检索漏掉的条款（条号或内容，限事发时有效的），勾选即引用",
+        "Find a clause that the search missed (number or words; in force at the time), and tick it to cite it",
+    ),
+    "edit.found": ("刚找到", "just found"),
+    "edit.none-found": ("没有找到事发时有效的条款。", "No clause was found that was in force at the time."),
     "edit.nothing": ("没有改动。", "Nothing changes."),
     "edit.written": ("{who}修改了这一版：", "{who} changed this version:"),
     "decision.edit": ("修改", "Edit"),
@@ -241,8 +247,8 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
     "action.reassign": ("改派了责任人", "reassigned"),
     "clauses.open": ("打开条款", "Open clause"),
     "error.edit": (
-        "没有保存：各项不能为空，每行最多500字，最多30行，引用一至五条检索到的条款，并且要有改动。您写的内容还在下面。",
-        "Not saved: no element may be empty, a line exceed 500 characters or a list 30 lines; one to five clauses are cited, and something has to differ. What you wrote is below.",
+        "没有保存：各项不能为空，每行最多500字，最多30行，引用一至五条检索到的或事发时有效的条款，并且要有改动。您写的内容还在下面。",
+        "Not saved: no element may be empty, no line exceed 500 characters, no list 30 lines; cite one to five clauses in force; something has to differ. What you wrote is below.",
     ),
     "error.reassign": ("请选择或填写责任人。", "Choose or write who is responsible."),
     "key.next": ("下一条报警（报警页）", "Next alert (alert page)"),

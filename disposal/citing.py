@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from disposal.document import Citation
+from disposal.document import Citation, StoredMatch
 from disposal.errors import FeedbackError
 from disposal.triple import Triple
 
@@ -16,7 +16,8 @@ def corrected(found: Iterable[Triple], code: str = "") -> Iterator[dict[str, obj
     """One judged hazard for each document whose citations a person changed before it was approved.
 
     It is told in the words that the draft was given: hazard, place and what people reported. Relevant is what was
-    cited in the end; ``added`` and ``removed`` say what the person changed. With ``code``, clauses of that code alone.
+    cited in the end; ``added`` and ``removed`` say what the person changed, ``missed`` which of those added the search
+    had not found at all. With ``code``, clauses of that code alone.
     """
     for one in found:
         before, after = (_of(code, content.citations) for content in (one.draft, one.approved))
@@ -30,6 +31,7 @@ def corrected(found: Iterable[Triple], code: str = "") -> Iterator[dict[str, obj
             "relevant": [{"article": number, "grade": _DIRECT} for number in after],
             "added": [number for number in after if number not in before],
             "removed": [number for number in before if number not in after],
+            "missed": [number for number in after if number not in {*before, *_of(code, one.request.matches)}],
         }
 
 
@@ -50,8 +52,8 @@ def export_corrections(found: Iterable[Triple], file: Path, code: str = "") -> i
     return len(lines)
 
 
-def _of(code: str, citations: Iterable[Citation]) -> list[str]:
-    """The numbers of the clauses cited, of that code or of any."""
+def _of(code: str, citations: Iterable[Citation | StoredMatch]) -> list[str]:
+    """The numbers of the clauses cited or found, of that code or of any."""
     parts = (c.clause_id.partition(":") for c in citations)
     return list(dict.fromkeys(number for of, _, number in parts if code in ("", of)))
 

@@ -85,7 +85,8 @@ class DocumentContent(msgspec.Struct, frozen=True, kw_only=True):
 class StoredMatch(msgspec.Struct, frozen=True, kw_only=True):
     """A clause version that was found for the alert, with its score, why, and its wording then.
 
-    ``bound``: it governs this hazard by name or set the broken limit; else it was found by its words.
+    ``bound``: it governs this hazard by name or set the broken limit; else it was found by its words. ``by``: the
+    person who cites it though the search did not find it.
     """
 
     version_id: str
@@ -95,6 +96,7 @@ class StoredMatch(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     reason: Bilingual
     bound: bool = False
+    by: str = ""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,18 @@ from sqlmodel import Session
 from disposal.alert import Alert
 from disposal.audit import append, canonical
 from disposal.checks import check
-from disposal.document import Bilingual, Citation, Document, DocumentContent, DocumentState, document_identity, to_json
+from disposal.document import (
+    Bilingual,
+    Citation,
+    Document,
+    DocumentContent,
+    DocumentState,
+    StoredMatch,
+    document_identity,
+    to_json,
+)
 from disposal.errors import AlertError, AlreadyDecidedError, EditError, ReasonMissingError, StateError
+from disposal.missed import added
 from disposal.notify import post
 from disposal.request import MOST_CITED, DraftRequest, citation
 from disposal.situation import draft_request
@@ -34,19 +44,22 @@ def edit_document(
 ) -> int:
     """Write a new version of a document that waits for approval, with ``changes`` of its elements; answers its number.
 
-    ``citations`` among them are version ids of clauses that were found for the alert: no other can be cited.
-    It is checked as a draft is, and says who wrote it. Raises AlertError where there is no such alert,
-    AlreadyDecidedError where the document has moved on since ``version``, StateError where it does not wait for
-    approval, and EditError for an element that is empty, too long, or the same as before.
+    ``citations`` among them are version ids of clauses that were found for the alert, or that were in force when the
+    hazard was there: no other can be cited. What the search had missed is named in the audit line. It is checked as a
+    draft is, and says who wrote it. Raises AlertError where there is no such alert, AlreadyDecidedError where the
+    document has moved on since ``version``, StateError where it does not wait for approval, and EditError for an
+    element that is empty, too long, or the same as before.
     """
     with reading(engine) as session:
         alert, document = _current(session, mine, alert_id, version)
-        content = _changed(document, changes)
+    by_hand = added(engine, mine, document, changes.get(CITATIONS), alert.raised_at, actor)
+    content = _changed(document, changes, by_hand)
     request = draft_request(engine, alert, document, language, utc_now())
+    request = msgspec.structs.replace(request, matches=(*request.matches, *by_hand))
     checks = to_json(check(content, _as_chosen(request, content)))
     with writing(engine) as session:
         alert, document = _current(session, mine, alert_id, version, lock=True)
-        return _next(session, alert, document, content, checks, actor, "edit", "")
+        return _next(session, alert, document, content, checks, actor, "edit", "", by_hand)
 
 
 def reassign(
@@ -105,7 +118,9 @@ def _current(
     return alert, document  # type: ignore[return-value]  # None only where the caller does not insist on one
 
 
-def _changed(document: Document, changes: Mapping[str, object]) -> DocumentContent:
+def _changed(
+    document: Document, changes: Mapping[str, object], by_hand: tuple[StoredMatch, ...] = ()
+) -> DocumentContent:
     was = document.read_content()
     if was is None or not changes or not set(changes) <= {*EDITED, CITATIONS}:
         raise EditError("Nothing of this document can be changed like that.")
@@ -114,20 +129,24 @@ def _changed(document: Document, changes: Mapping[str, object]) -> DocumentConte
         _sound(name, value)
     content = msgspec.structs.replace(was, **written)
     if CITATIONS in changes:
-        content = msgspec.structs.replace(content, citations=chosen_citations(was, document, changes[CITATIONS]))
+        chosen = chosen_citations(was, document, changes[CITATIONS], by_hand)
+        content = msgspec.structs.replace(content, citations=chosen)
     if content == was:
         raise EditError("Nothing was changed: the document says the same as before.")
     return content
 
 
-def chosen_citations(was: DocumentContent, document: Document, chosen: object) -> tuple[Citation, ...]:
-    """The clauses of which the version ids were chosen, those cited before in their order first.
+def chosen_citations(
+    was: DocumentContent, document: Document, chosen: object, by_hand: tuple[StoredMatch, ...] = ()
+) -> tuple[Citation, ...]:
+    """The clauses of which the version ids were chosen, those cited before in their order first, ``by_hand`` last.
 
-    Raises EditError where one of them was not found for the alert, none is chosen, or too many are.
+    Raises EditError where one of them is none of these nor was found for the alert, none is chosen, or too many are.
     """
     wanted = set(chosen) if isinstance(chosen, tuple) else set()
     known = {c.version_id: c for c in was.citations}
-    known |= {m.version_id: citation(m) for m in document.read_matches() if m.version_id not in known}
+    found = (*document.read_matches(), *by_hand)
+    known |= {m.version_id: citation(m) for m in found if m.version_id not in known}
     if not wanted or not wanted <= set(known) or len(wanted) > MOST_CITED:
         raise EditError(f"Cite one to {MOST_CITED} of the clauses that were found for the alert.")
     return tuple(c for version, c in known.items() if version in wanted)
@@ -165,6 +184,7 @@ def _next(
     actor: str,
     action: str,
     reason: str,
+    by_hand: tuple[StoredMatch, ...] = (),
 ) -> int:
     """Store the next version in the place of the one that waited."""
     now = utc_now()
@@ -181,7 +201,7 @@ def _next(
         backend=f"person:{actor}",
         language=document.language,
         content=to_json(content),
-        matches=document.matches,
+        matches=to_json((*document.read_matches(), *by_hand)) if by_hand else document.matches,
         checks=checks,
         verdict=document.verdict,
         policy=document.policy,
@@ -195,6 +215,9 @@ def _next(
     # The policy's judgement goes over to the version that a person will decide on, and is counted once.
     document.policy, document.would_close = "", None
     session.add_all((alert, document, row))
-    after = {"document": row.state, "version": row.version, "reason": reason, "digest": content_digest(row)}
+    after: dict[str, object] = {"document": row.state, "version": row.version, "reason": reason}
+    after["digest"] = content_digest(row)
+    if by_hand:
+        after["cited_by_hand"] = [m.version_id for m in by_hand]
     append(session, alert.mine, actor, action, f"alert/{alert.id}", before, after)
     return alert.document_version

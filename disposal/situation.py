@@ -211,7 +211,7 @@ def cited(engine: Engine, mine: str, document: Document, now: datetime) -> tuple
     content = document.read_content()
     if content is None:
         return ()
-    retrieved = {m.version_id for m in document.read_matches()}
+    retrieved = {m.version_id for m in document.read_matches() if not m.by}
     return tuple(
         Cited(
             version_id=c.version_id,

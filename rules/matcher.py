@@ -274,6 +274,11 @@ def found_match(index: Index, row: int, language: str, scores: Scores, named: li
     )  # fmt: skip
 
 
+def hand_match(provision: Provision, reason_zh: str, reason_en: str) -> Match:
+    """The provision as a person named it, with no score."""
+    return _match(provision, None, 0, bound=False, score=0.0, reason_zh=reason_zh, reason_en=reason_en)
+
+
 def _bound_match(provision: Provision, risk: Risk, scores: Scores, row: int) -> Match:
     if provision.clause_id in risk.clauses and early_warning(risk.reason):
         score = 1.0
@@ -293,7 +298,7 @@ def _best(scores: dict[str, Scores], row: int) -> tuple[Scores, int]:
 
 
 def _match(
-    provision: Provision, scores: Scores, row: int, *, bound: bool, score: float, reason_zh: str, reason_en: str
+    provision: Provision, scores: Scores | None, row: int, *, bound: bool, score: float, reason_zh: str, reason_en: str
 ) -> Match:
     content = provision.content
     return Match(
@@ -310,8 +315,8 @@ def _match(
         text_zh=content.text_zh,
         text_en=content.text_en,
         score=round(score, 4),
-        dense=round(float(scores.dense[row]), 4),
-        lexical=round(float(scores.lexical[row]), 4),
+        dense=round(float(scores.dense[row]), 4) if scores else 0.0,
+        lexical=round(float(scores.lexical[row]), 4) if scores else 0.0,
         bound=bound,
         reason_zh=reason_zh,
         reason_en=reason_en,

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect, sync_playwright
 from sqlmodel import col, select
 
@@ -25,6 +26,7 @@ from tests.integration.console_mine import MINE, PASSWORD, SITE, Mine
 from tests.integration.console_server import Running
 from tests.servers.chromium import OPTIONS
 
+BELT, HELMETS = "belt-code:12@1", "belt-code:13@1"
 FIELD = re.compile(r'<textarea name="(\w+)"[^>]*>(.*?)</textarea>', re.DOTALL)
 
 
@@ -92,13 +94,82 @@ def test_what_cannot_be_saved_is_said_and_what_was_typed_stays(mine: Mine, clien
         assert "Not saved" in answer.text
         assert "kept as typed" in answer.text
     for wrong in ({"citing": "yes"}, {"citing": "yes", "cited": "cn-coal:999@1"}):
-        assert (
-            "one to five clauses are cited" in send(client, address, typed(page, contingency_en="Stop.") | wrong).text
-        )
+        assert "one to five clauses in force" in send(client, address, typed(page, contingency_en="Stop.") | wrong).text
     assert page.count('name="cited"') >= len(document(mine, alert_id).read_content().citations) > 0  # type: ignore[union-attr]
     assert document(mine, alert_id).version == 1
     assert person(mine, "auditor").get(address).status_code == 403
     assert send(person(mine, "auditor"), address, typed(page)).status_code == 403
+
+
+def offered(page: str) -> dict[str, bool]:
+    """The clauses that can be cited, and whether each is ticked."""
+    boxes = re.findall(r'name="cited" value="([^"]+)"( checked)?', page)
+    return {version: bool(ticked) for version, ticked in boxes}
+
+
+@pytest.mark.parametrize(
+    ("language", "missed", "by_number", "nothing"),
+    [
+        ("en", "Find a clause that the search missed", "13", "No clause was found that was in force at the time."),
+        ("zh", "查找检索漏掉的条款", "第13条", "没有找到事发时有效的条款。"),
+    ],
+    ids=["en", "zh"],
+)
+def test_a_clause_that_the_search_missed_is_looked_up_and_cited_without_a_script(
+    mine: Mine, client: Any, language: str, missed: str, by_number: str, nothing: str
+) -> None:
+    client.cookies.set("minewatch-language", language)
+    alert_id = waiting(mine)
+    address = f"/alerts/{alert_id}/edit"
+    page = client.get(address).text
+    assert missed in page
+    assert offered(page) == {BELT: True}
+    fields = typed(page, measures_en="Half a sentence") | {"citing": "yes", "cited": [BELT]}
+    looked = fields | {"clause_query": by_number, "clause_found": "", "find": "yes"}
+    found = send(client, address, looked)
+    assert (found.status_code, offered(found.text)) == (200, {BELT: True, HELMETS: False})
+    assert "Half a sentence" in found.text, "what was typed stays"
+    # The Enter key in the search box presses the first button there is: that looks up, and saves nothing.
+    assert offered(send(client, address, fields | {"clause_query": by_number, "save": "yes"}).text)[HELMETS] is False
+    assert nothing in send(client, address, looked | {"clause_query": "qqqq"}).text
+    assert document(mine, alert_id).version == 1, "looking saves nothing"
+    ticked = fields | {"cited": [BELT, HELMETS], "clause_query": "", "clause_found": by_number}
+    kept = send(client, address, ticked | {"clause_found": "", "preview": "yes"}).text
+    assert offered(kept) == {BELT: True, HELMETS: True}, "what was ticked stays, also when it is no more looked for"
+    assert "13" in kept.partition('id="changes"')[2]
+    saved = send(client, address, ticked | {"clause_query": by_number})
+    assert saved.headers["location"] == f"/alerts/{alert_id}#document"
+    assert mine.cited(alert_id) == [BELT, HELMETS]
+    [by_hand] = [m for m in document(mine, alert_id).read_matches() if m.by]
+    assert (by_hand.version_id, by_hand.by, by_hand.text.en) == (
+        HELMETS, "dispatcher", "Whoever goes underground wears a helmet.",
+    )  # fmt: skip
+    assert all(check.ok for check in document(mine, alert_id).read_checks() if check.name == "citations")
+    with reading(mine.engine) as session:
+        [line] = session.exec(select(AuditLine).where(AuditLine.action == "edit")).all()
+    assert (line.actor, json.loads(line.after)["cited_by_hand"]) == ("dispatcher", [HELMETS])
+    assert verify(mine.engine, MINE).whole
+
+
+def test_only_what_was_in_force_when_the_hazard_was_there_can_be_cited(mine: Mine, client: Any) -> None:
+    """The code was published a moment ago: an hour before it was not in force, whatever a form says."""
+    alert_id = mine.raise_risk("belt-hole", age=3600)
+    mine.draft(alert_id)
+    address = f"/alerts/{alert_id}/edit"
+    fields = typed(client.get(address).text, measures_en="Stop.") | {"citing": "yes"}
+    assert HELMETS not in offered(send(client, address, fields | {"clause_query": "13", "find": "yes"}).text)
+    for strange in (HELMETS, "belt-code:99@1", "<script>@1"):
+        refused = send(client, address, fields | {"cited": [strange]})
+        assert (refused.status_code, "one to five clauses in force" in refused.text) == (422, True), strange
+    assert document(mine, alert_id).version == 1
+    assert send(client, address, fields | {"cited": [BELT]}).status_code == 303, "what was found may stay"
+
+
+def test_a_missed_clause_is_found_by_its_words_too(mine: Mine, client: Any) -> None:
+    alert_id = waiting(mine)
+    address = f"/alerts/{alert_id}/edit"
+    fields = typed(client.get(address).text) | {"citing": "yes", "cited": [BELT], "find": "yes"}
+    assert HELMETS in offered(send(client, address, fields | {"clause_query": "入井人员戴安全帽"}).text)
 
 
 def test_who_edits_what_another_has_decided_is_shown_the_decision(mine: Mine, client: Any) -> None:
