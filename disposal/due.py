@@ -15,10 +15,10 @@ from stream.database import reading, writing
 
 _RANKS = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 BACK_OFF = (1.0, 5.0, 30.0)
+"""Seconds before a failed step is tried again; after the last one it is left to a person."""
 _AT_ONCE = ("match", "draft")
 """Steps that wait for nothing but their turn, or for BACK_OFF after a failure."""
 _SLACK = 30.0
-"""Seconds before a failed step is tried again; after the last one it is left to a person."""
 
 
 class Move(NamedTuple):

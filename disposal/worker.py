@@ -1,9 +1,6 @@
 """The stage that turns risks into alerts at once, and the loops behind it that do what is due."""
 
-import os
-import socket
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -16,6 +13,7 @@ from disposal.callout import CallOuts
 from disposal.drafter import open_drafter
 from disposal.errors import AuditError
 from disposal.intake import take_all
+from disposal.lease import give_back_of_the_dead, owner_name
 from disposal.ledger import spent_today
 from disposal.loop import Loop, Sometimes
 from disposal.notify import Postman
@@ -105,7 +103,9 @@ class DueLoops:
         stop: threading.Event,
         store: EvidenceStore | None = None,
     ) -> None:
-        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        owner = owner_name()
+        if taken_over := give_back_of_the_dead(engine, mine, owner, utc_now()):
+            _logger.warning("goes on with what a dead worker had in hand", steps=taken_over)
         pictures = (lambda e: store.get(mine, e.sha256, e.media_type)) if store else None
         drafter = open_drafter(
             settings.drafter,
