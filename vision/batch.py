@@ -7,7 +7,7 @@ from typing import NamedTuple
 from stream.log import Position
 from stream.messages import Detection, Frame
 from vision.decode import Picture, decode_picture
-from vision.motion import MotionState, Passage, gate, small_grey
+from vision.motion import MotionState, Passage, gate
 from vision.picture import Grey, thumbnail
 from vision.settings import VisionSettings
 from vision.view import CameraView
@@ -49,7 +49,7 @@ def look(
         frame = arrival.frame
         before = motion.get(frame.camera, arrival.motion)
         at = frame.captured_at.timestamp()
-        passage = gate(before, small_grey(grey), at, settings.motion, settings.full_scan_seconds)
+        passage = gate(before, grey, at, settings.motion, settings.full_scan_seconds)
         motion[frame.camera] = passage.state
         waiting.append(Shot(frame, arrival.position, arrival.view, picture, grey, passage))
         due += passage.analyse

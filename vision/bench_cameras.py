@@ -22,7 +22,7 @@ from stream.messages import Frame, Risk, decode, encode, utc_now
 from stream.settings import LogSettings
 from stream.site import Camera, Name, Place, Site, Zone, store_site
 from stream.worker import Worker
-from vision.bench_scenes import Scene
+from vision.bench_scenes import Scene, Visit
 from vision.detector import Detector
 from vision.settings import DetectorSettings, VisionSettings
 from vision.worker import NAME, VisionStage
@@ -126,16 +126,17 @@ def busy(
 
 
 def visited(
-    pairs: Sequence[tuple[bytes, bytes]], detector: Detector, folder: Path, seconds: float, warm: float = WARM_SECONDS
+    visits: Sequence[Visit], detector: Detector, folder: Path, seconds: float, warm: float = WARM_SECONDS
 ) -> Live:
     """Cameras before which somebody appears and goes, again and again: for the time until it is told."""
-    jpegs = [jpeg for pair in pairs for jpeg in pair]
+    jpegs = [jpeg for visit in visits for jpeg in (*visit.nobody, *visit.somebody)]
 
     def shown(camera: int, second: float) -> int:
         cycle = SHOWN_SECONDS + AWAY_SECONDS
-        return 2 * camera + int((second + camera * cycle / len(pairs)) % cycle < SHOWN_SECONDS)
+        there = (second + camera * cycle / len(visits)) % cycle < SHOWN_SECONDS
+        return 4 * camera + 2 * there + round(second * FPS) % 2
 
-    return _run(jpegs, shown, len(pairs), detector, folder, seconds, warm)
+    return _run(jpegs, shown, len(visits), detector, folder, seconds, warm)
 
 
 def _run(

@@ -37,6 +37,13 @@ class Scene(NamedTuple):
         return (*self.still, *self.moving)
 
 
+class Visit(NamedTuple):
+    """One camera's JPEGs before and while somebody is there: two of each, that differ by grain."""
+
+    nobody: tuple[bytes, bytes]
+    somebody: tuple[bytes, bytes]
+
+
 def find_pictures(material: Path, count: int, seed: int = 7) -> list[Picture]:
     """``count`` real pictures under ``material``, or frames of the clips there. Raises DatasetError for too few."""
     paths = sorted(p for p in material.rglob("*") if p.suffix.lower() in PICTURES)
@@ -56,24 +63,19 @@ def make_scene(pictures: Sequence[Picture], number: int) -> Scene:
     draw = random.Random(number)  # noqa: S311 - a choice, no secret
     tiles = draw.sample(list(pictures), COLUMNS * ROWS + VARIANTS)
     still = _tiled(tiles)
-    grain = np.random.default_rng(number).integers(-2, 3, still.shape, np.int16)
-    other = np.asarray(np.clip(still + grain, 0, 255), np.uint8)
     at = draw.randrange(COLUMNS * ROWS)
     moving = [_tiled([*tiles[:at], tiles[COLUMNS * ROWS + i], *tiles[at + 1 :]]) for i in range(VARIANTS)]
-    return Scene((encode(still), encode(other)), tuple(encode(picture) for picture in moving))
+    return Scene(_twice(still, number), tuple(encode(picture) for picture in moving))
 
 
-def with_somebody(pictures: Sequence[Picture], detector: Detector, count: int) -> list[tuple[bytes, bytes]]:
-    """``count`` pairs of JPEGs of one scene: nobody is seen by the detector in the first, somebody in the second.
-
-    Raises DatasetError where it sees too few.
-    """
+def with_somebody(pictures: Sequence[Picture], detector: Detector, count: int) -> list[Visit]:
+    """``count`` scenes: nobody is seen by the detector before, somebody then. Raises DatasetError for too few."""
     empty = [picture for picture in pictures if not detector.detect([picture])[0]]
     if len(empty) < COLUMNS * ROWS:
         raise DatasetError("The benchmark finds too few pictures in which the detector sees nobody.")
-    pairs: list[tuple[bytes, bytes]] = []
+    visits: list[Visit] = []
     for number, picture in enumerate(pictures):
-        if len(pairs) == count:
+        if len(visits) == count:
             break
         tiles = random.Random(number).sample(empty, COLUMNS * ROWS)  # noqa: S311 - a choice, no secret
         nobody = _tiled(tiles)
@@ -82,16 +84,22 @@ def with_somebody(pictures: Sequence[Picture], detector: Detector, count: int) -
         somebody[:, :width] = cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_LINEAR)
         seen = detector.detect([_reduced(nobody), _reduced(somebody)])
         if not seen[0] and any(d.confidence > 0.6 for d in seen[1]):
-            pairs.append((encode(nobody), encode(somebody)))
-    if not pairs:
+            visits.append(Visit(_twice(nobody, number), _twice(somebody, number)))
+    if not visits:
         raise DatasetError("The benchmark finds no picture in which the detector sees somebody.")
-    return [pairs[i % len(pairs)] for i in range(count)]
+    return [visits[i % len(visits)] for i in range(count)]
 
 
 def encode(picture: Picture) -> bytes:
     """The picture as a camera sends it."""
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return jpeg.tobytes()
+
+
+def _twice(picture: Picture, number: int) -> tuple[bytes, bytes]:
+    """The picture and once more with other grain: no sensor gives the same picture twice."""
+    grain = np.random.default_rng(number).integers(-2, 3, picture.shape, np.int16)
+    return encode(picture), encode(np.asarray(np.clip(picture + grain, 0, 255), np.uint8))
 
 
 def _tiled(tiles: Sequence[Picture]) -> Picture:

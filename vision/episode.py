@@ -35,9 +35,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     ``position`` is the log position of the first support, of which the risk's id is made. ``window`` holds (captured
     time, supported) of the frames looked at within the on-delay. ``looks`` are the frames kept as evidence, ``stride``
     which share of them, ``best`` the most confident; all end with the raising. ``absent_since`` and ``absent_scans``
-    count what was seen of its absence since the last support. ``told_…`` is what the last event said, ``recorded``
-    that the seconds around the raising have been asked for, ``vanishable`` that in the last support somebody stood so
-    far inside the zone that going out of sight is no leaving.
+    count what was seen of its absence since the last support, time in which pictures were repeated left out. ``told_…``
+    is what the last event said, ``recorded`` that the seconds around the raising have been asked for, ``vanishable``
+    that in the last support somebody stood so far inside the zone that going out of sight is no leaving.
     """
 
     type: str

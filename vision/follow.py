@@ -51,6 +51,7 @@ def follow(
         uncertain=evaluation.uncertain,
         persons=evaluation.persons,
         record_after=record_after,
+        repeated=shot.passage.reason == "repeated",
         people=_people(shot, detections),
     )
     episodes, events = observe(frame.camera, state.episodes, state.seen_at, observation, confirmation)
@@ -73,7 +74,10 @@ def _people(shot: Shot, detections: tuple[Detection, ...]) -> tuple[Detection, .
 
 
 def _measured(shot: Shot, findings: Findings) -> tuple[Mapping[Key, Support], frozenset[Key]]:
-    """What the picture's own quality supports, and the keys on which it says something."""
+    """What the picture's own quality supports, and the keys on which it says something.
+
+    One that repeats the picture before says nothing of the scene, and nothing of the camera but what is wrong with it.
+    """
     supports: dict[Key, Support] = {}
     seen = set(PICTURE_KEYS)
     if findings.blind:
@@ -82,6 +86,8 @@ def _measured(shot: Shot, findings: Findings) -> tuple[Mapping[Key, Support], fr
         supports[Key("camera-frozen", None)] = Support(_MEASURED)
     if findings.moved:
         supports[Key("camera-moved", None)] = Support(_MEASURED)
+    if shot.passage.reason == "repeated":
+        return supports, frozenset(supports)
     if findings.moved is None:
         seen.discard(Key("camera-moved", None))
     if not findings.blind:

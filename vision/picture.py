@@ -4,7 +4,6 @@ Each measurement is a pure function that answers figures; the thresholds beside 
 All but the belt's edge are taken on a small grey picture, [HEIGHT, WIDTH].
 """
 
-import hashlib
 import zlib
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vision.decode import Picture
 from vision.light import Light, follow_light
+from vision.motion import digest_of
 
 Grey = NDArray[np.uint8]
 
@@ -122,7 +122,7 @@ def thumbnail(picture: Picture) -> Grey:
 
 def inspect(state: PictureState, grey: Grey, captured_at: float) -> tuple[Findings, PictureState]:
     """The quality of one picture, given what is remembered of those before it, and what is remembered then."""
-    digest = hashlib.blake2b(grey.tobytes(), digest_size=8).digest()
+    digest = digest_of(grey)
     changed = digest != state.digest or captured_at < state.changed_at
     state = msgspec.structs.replace(state, digest=digest, changed_at=captured_at if changed else state.changed_at)
     sight = measure_sight(grey)

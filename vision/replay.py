@@ -163,11 +163,14 @@ def _view(analysis: Analysis, detectors: tuple[Detector, ...]) -> CameraView:
 
 
 def _analysed(frames: Sequence[Frame], view: CameraView) -> list[tuple[Shot, tuple[Detection, ...]]]:
-    """The frames as the stage decodes them, and what its detectors see; each frame goes to them, moved or not."""
+    """The frames as the stage decodes them, and what its detectors see; each frame goes to them, moved or not.
+
+    Each is looked at by itself: that two of those kept are alike does not say that one came right after the other.
+    """
     arrivals = [Arrival(f, Position("frames", 0, f.sequence), view, MotionState()) for f in frames]
     settings = VisionSettings(motion=MotionSettings(enabled=False))
     with ThreadPoolExecutor(1) as pool:
-        return list(look(arrivals, settings, pool))
+        return [seen for arrival in arrivals for seen in look([arrival], settings, pool)]
 
 
 def _supporting(key: Key, view: CameraView, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:

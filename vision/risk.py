@@ -48,7 +48,8 @@ class Observation(NamedTuple):
     ``supports`` holds those seen that it shows; a key seen but not supported is absent in this frame, unless
     ``uncertain`` names it. ``persons`` counts persons by zone (None: the whole picture).
     ``record_after``: seconds after the raising at which a clip of the time around it is asked for; None: never.
-    ``people``: every person and head that was seen in the frame; None where no detector looked for them.
+    ``people``: every person and head that was seen in the frame; None where no detector looked for them. ``repeated``:
+    it is the picture before once more, and no look at the scene.
     """
 
     offset: int
@@ -62,6 +63,7 @@ class Observation(NamedTuple):
     persons: Mapping[str | None, int] = {}
     record_after: float | None = None
     people: tuple[Detection, ...] | None = None
+    repeated: bool = False
 
 
 class View(NamedTuple):
@@ -85,6 +87,8 @@ def observe(
     """
     events: list[Event] = []
     kept = _after_silence(episodes, seen_at, observation, confirmation, events)
+    if observation.repeated and seen_at is not None:
+        kept = [_waited(e, observation.captured_at - seen_at) for e in kept]
     camera = [e for e in kept if e.type in CAMERA_TYPES]
     others = [e for e in kept if e.type not in CAMERA_TYPES]
     clear = View(blind=False, moved=False, doubtful=False)
@@ -322,6 +326,13 @@ def _unexplained(episode: Episode, view: View) -> str:
     if episode.vanishable:
         return "No longer seen, but the person was well inside the zone and was not seen to leave it."
     return ""
+
+
+def _waited(episode: Episode, duration: timedelta) -> Episode:
+    """The episode after a time in which nobody looked at the scene: it is no part of an absence."""
+    if episode.absent_since is None:
+        return episode
+    return msgspec.structs.replace(episode, absent_since=episode.absent_since + duration)
 
 
 def _support_expected(episode: Episode) -> Episode:

@@ -10,7 +10,7 @@ import pytest
 from console.bench import BENCHES, draw
 from vision.bench import _affordable, ratio, take_turns, track
 from vision.bench_cameras import Live, busy, holding, visited
-from vision.bench_scenes import Scene, find_pictures, make_scene, with_somebody
+from vision.bench_scenes import Scene, Visit, find_pictures, make_scene, with_somebody
 from vision.bench_video import h264
 from vision.decode import Picture, decode_picture, read_header
 from vision.detector import Detector, open_detector
@@ -33,7 +33,7 @@ def pictures(test_data: Path) -> list[Picture]:
 
 
 @pytest.fixture(scope="module")
-def pairs(pictures: list[Picture], detector: Detector) -> list[tuple[bytes, bytes]]:
+def visits(pictures: list[Picture], detector: Detector) -> list[Visit]:
     return with_somebody(pictures, detector, 2)
 
 
@@ -58,12 +58,10 @@ def test_pictures_come_from_clips_where_there_are_no_others(tmp_path: Path) -> N
         find_pictures(tmp_path, 24)
 
 
-def test_the_path_that_is_measured_finds_what_the_detector_sees(
-    pairs: list[tuple[bytes, bytes]], detector: Detector
-) -> None:
+def test_the_path_that_is_measured_finds_what_the_detector_sees(visits: list[Visit], detector: Detector) -> None:
     with ThreadPoolExecutor(2) as pool:
-        assert track([nobody for nobody, _ in pairs], detector, pool) == 0
-        assert track([somebody for _, somebody in pairs], detector, pool) >= 2
+        assert track([visit.nobody[0] for visit in visits], detector, pool) == 0
+        assert track([visit.somebody[0] for visit in visits], detector, pool) >= 2
 
 
 def test_ways_take_turns_and_the_first_round_does_not_count() -> None:
@@ -114,8 +112,8 @@ def test_cameras_run_against_the_real_stage(scene: Scene, detector: Detector, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_somebody_who_appears_is_told(pairs: list[tuple[bytes, bytes]], detector: Detector, tmp_path: Path) -> None:
-    run = visited(pairs[:1], detector, tmp_path, seconds=3.0, warm=0.0)
+def test_somebody_who_appears_is_told(visits: list[Visit], detector: Detector, tmp_path: Path) -> None:
+    run = visited(visits[:1], detector, tmp_path, seconds=3.0, warm=0.0)
     assert run.milliseconds
     assert 0 < min(run.milliseconds) < 3000
 

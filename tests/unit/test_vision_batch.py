@@ -35,6 +35,7 @@ def arrivals(views: Sequence[CameraView], greys: Sequence[Sequence[int]]) -> lis
     for number, together in enumerate(zip(*greys, strict=True)):
         for view, grey in zip(views, together, strict=True):
             picture = np.full((64, 64, 3), 10 * grey, np.uint8)
+            picture[:8, :8] += 3 * (number % 2)  # no sensor gives the same picture twice
             frame = as_frame(picture, view.camera.id, number, number / 5)
             found.append(Arrival(frame, Position("frames", 0, len(found)), view, MotionState()))
     return found

@@ -1,5 +1,7 @@
 """When a frame goes to the detector."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +20,18 @@ def with_block(column: int, size: int = 6) -> np.ndarray:
     return grey
 
 
+def with_grain(grey: np.ndarray, number: int) -> np.ndarray:
+    """As a sensor sees it, never twice the same."""
+    grained = grey.copy()
+    grained[0, 0] += number % 2
+    return grained
+
+
 def reasons(frames: list[np.ndarray], step: float = 0.5, settings: MotionSettings = SETTINGS) -> list[str]:
     state = MotionState()
     told = []
     for number, grey in enumerate(frames):
-        passage = gate(state, grey, number * step, settings, SCAN)
+        passage = gate(state, with_grain(grey, number), number * step, settings, SCAN)
         assert passage.analyse == (passage.reason != "still")
         state = passage.state
         told.append(passage.reason)
@@ -65,6 +74,20 @@ def test_time_that_goes_back_begins_anew() -> None:
 
 def test_switched_off_everything_is_looked_at() -> None:
     assert "still" not in reasons([EMPTY] * 12, settings=MotionSettings(enabled=False))
+
+
+def test_a_repeated_picture_never_goes_and_the_scan_waits_for_one_that_is_not() -> None:
+    """Every other frame is the one before: were the scan spent on such, a still hazard would never be looked at."""
+    for settings_ in (MotionSettings(linger_seconds=0), MotionSettings(enabled=False)):
+        state, told = MotionState(), []
+        for number in range(20):
+            passage = gate(state, with_grain(EMPTY, number // 2), number * 0.4, settings_, SCAN)
+            state = passage.state
+            told.append(passage.reason)
+        assert told[1::2] == ["repeated"] * 10
+        looked = [number * 0.4 for number, reason in enumerate(told) if reason not in ("still", "repeated")]
+        assert len(looked) >= 3
+        assert max(b - a for a, b in pairwise(looked)) <= SCAN + 2 * 0.4
 
 
 def test_the_share_of_points_that_moved() -> None:

@@ -19,7 +19,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 HELMET = Key("no-helmet", "z")
 FIRE = Key("fire", None)
 BLIND, MOVED, FROZEN = Key("camera-blind", None), Key("camera-moved", None), Key("camera-frozen", None)
-KEYS = frozenset({HELMET, FIRE, BLIND, MOVED, FROZEN})
+PICTURE = frozenset({BLIND, MOVED, FROZEN})
+KEYS = PICTURE | {HELMET, FIRE}
 CONFIRMATION = Confirmation(on_delay=1.0, share=0.6, off_delay=3.0, full_scans=3)
 STEP = 0.5
 
@@ -33,7 +34,8 @@ class Camera:
 
     h: no helmet seen; H: more surely; p: a second person with it; f: fire; .: nothing; ?: nothing sure about helmets;
     v: as h, but so far inside that it cannot have left; b, m, z: blind, moved, frozen; s: still, not looked at;
-    x: skipped as stale; _: no frame came; u: nothing, and nothing to tell a moved camera by.
+    r: the picture before once more; x: skipped as stale; _: no frame came;
+    u: nothing, and nothing to tell a moved camera by.
     """
 
     def __init__(self, confirm: Confirmation = CONFIRMATION) -> None:
@@ -81,9 +83,12 @@ class Camera:
             captured_at=at,
             read_at=at + timedelta(seconds=0.1),
             watched=self.watched,
-            seen={"s": frozenset({BLIND, MOVED, FROZEN}), "u": self.watched - {MOVED}}.get(letter, self.watched),
+            seen={"s": PICTURE, "r": frozenset[Key](), "z": frozenset({FROZEN}), "u": self.watched - {MOVED}}.get(
+                letter, self.watched
+            ),
             supports=supports,
             uncertain=frozenset({HELMET}) if letter == "?" else frozenset(),
+            repeated=letter in "rz",
             persons={"z": 2 if letter == "p" else 1 if letter in "hH?" else 0},
         )
 
@@ -120,6 +125,17 @@ TABLE = {
     "hhhmmm": ["raised no-helmet 0", "raised camera-moved 0", "lost no-helmet 1"],
     "hhhbb......": ["raised no-helmet 0"],
     "hhhb..........": ["raised no-helmet 0", "cleared no-helmet 1"],
+    # a repeated picture is no look: it neither begins an absence nor makes it longer, and confirms nothing
+    "hhhrrrrrrrrrrrr": ["raised no-helmet 0"],
+    "hhh.rrrrrrrrrrrr": ["raised no-helmet 0"],
+    "hhh..r....": ["raised no-helmet 0"],
+    "hhh..r.....": ["raised no-helmet 0", "cleared no-helmet 1"],
+    "hhh...rrrrrrrr...": ["raised no-helmet 0"],
+    "hhh...rrrrrrrr....": ["raised no-helmet 0", "cleared no-helmet 1"],
+    "hhh.r.r.r.r.r.": ["raised no-helmet 0"],
+    "hhhrrrrrrzzz": ["raised no-helmet 0", "raised camera-frozen 0", "lost no-helmet 1"],
+    "hrrrrrrrrr": [],
+    "zzz.rrrrrrrr": ["raised camera-frozen 0"],
     # somebody who vanished, and somebody who was seen leaving after all
     "vvv.......": ["raised no-helmet 0", "lost no-helmet 1"],
     "vvvh.......": ["raised no-helmet 0", "cleared no-helmet 1"],
@@ -243,7 +259,7 @@ def test_evidence_is_the_first_frame_the_last_and_some_evenly_between(count: int
     assert len(gaps) <= 1
 
 
-LINES = st.text(alphabet="hhhhpf....??bmzsx_", min_size=5, max_size=90)
+LINES = st.text(alphabet="hhhhpf....??bmzsxrr_", min_size=5, max_size=90)
 
 
 @given(LINES)
@@ -259,21 +275,23 @@ def test_nothing_is_cleared_whose_absence_was_not_observed(line: str) -> None:
 
 
 def _absence_was_observed(shown: str) -> None:
-    """The letters before a clearing, read backwards: nothing but absences and still frames, for long enough."""
+    """The letters before a clearing, read backwards: absences and still frames, for long enough without repeats."""
     scans = 0
     since = None
     silence = 0
+    repeats = 0
     for back, letter in enumerate(reversed(shown)):
         if letter in ".f":
             scans += 1
-            since = back
+            since = back - repeats
             silence = 0
         elif letter == "_":
             silence += 1
             assert (silence + 1) * STEP <= GAP * CONFIRMATION.off_delay or absent_enough(since, scans)
-        elif letter != "s":
+        elif letter not in "sr":
             break
         else:
+            repeats += letter == "r"
             silence = 0
         if absent_enough(since, scans):
             return

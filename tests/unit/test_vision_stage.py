@@ -167,6 +167,29 @@ def test_an_absence_with_a_frame_in_it_that_nobody_looked_at_begins_anew(watched
     assert cleared.absence.seconds == 3.0
 
 
+def test_a_frozen_picture_of_an_empty_scene_clears_nothing(watched: Mine) -> None:
+    """Long before it is said that the camera is frozen, its repeated pictures are no look at the scene."""
+    for number in range(40):
+        watched.show(frame(scene(min(number, 5), somebody=number < 4), "a", number, number / 2))
+    told = [(risk.type, risk.state) for risk in watched.risks()]
+    assert told[1:] == [("camera-frozen", "raised"), (told[0][0], "lost")]
+    assert told[0][1] == "raised"
+    for number in range(40, 70):
+        watched.show(frame(scene(number), "a", number, number / 2))
+    assert (watched.risks()[-1].type, watched.risks()[-1].state) == ("camera-frozen", "cleared")
+
+
+def test_a_picture_repeated_now_and_then_delays_the_end_by_that_time_alone(watched: Mine) -> None:
+    """As where an encoder finds nothing new in a still scene: here each picture comes twice."""
+    for number in range(40):
+        watched.show(frame(scene(number // 2, somebody=number < 8), "a", number, number / 4))
+    raised, cleared = watched.risks()
+    assert (raised.state, cleared.state) == ("raised", "cleared")
+    assert cleared.absence is not None
+    assert 3.0 <= cleared.absence.seconds < 3.5
+    assert (cleared.observed_at - START).total_seconds() == 2 + 2 * 3
+
+
 def test_what_leaves_the_stage_holds_no_credentials(tmp_path: Path, watched: Mine) -> None:
     with capture_logs() as said:
         for number in range(4):
@@ -237,4 +260,17 @@ def test_a_belt_runs_off_is_hidden_and_is_back(tmp_path: Path) -> None:
         mine.show(frame(belt(number, line), "belt", number, number))
     assert [(r.type, r.state) for r in mine.risks()] == [("belt-deviation", "raised"), ("belt-deviation", "cleared")]
     assert mine.risks()[-1].observed_at == START + timedelta(seconds=33)
+    mine.close()
+
+
+def test_what_a_frozen_belt_shows_neither_raises_nor_ends_anything(tmp_path: Path) -> None:
+    mine = Mine(
+        tmp_path, VisionSettings(detectors={}, clip_seconds=0), [camera("belt")], [zone("belt", "belt-edge", BELT)]
+    )
+    off, back = belt(0, 0.775), belt(1, 0.7)
+    shown = [off] * 9 + [belt(n, 0.775) for n in range(9, 15)] + [back] * 9
+    for number, picture in enumerate(shown):
+        mine.show(frame(picture, "belt", number, number))
+    assert [(r.type, r.state) for r in mine.risks()] == [("belt-deviation", "raised")]
+    assert mine.risks()[0].observed_at > START + timedelta(seconds=8)
     mine.close()
