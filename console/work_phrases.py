@@ -79,7 +79,7 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
     "purpose.vest-required": ("必须穿反光背心", "Vest required"),
     "purpose.restricted": ("禁止进入", "Restricted"),
     "purpose.conveyor": ("输送带", "Conveyor"),
-    "purpose.haulage-track": ("运输轨道", "Haulage track"),
+    "purpose.haulage-track": ("运输轨道（一律视为运行中）", "Haulage track (always taken as running)"),
     "purpose.belt-edge": ("输送带边缘", "Belt edge"),
     "purpose.watched": ("有人即报（看管区）", "Watched"),
     "purpose.no-lone-work": ("禁止单人作业", "No lone work"),

@@ -45,7 +45,7 @@ class RiskType:
     """One type of hazard.
 
     ``seen_by`` names detectors (``ppe``), ``picture`` (measured on the picture itself), ``capture``, ``limit`` or
-    ``person``.
+    ``person``. ``assumes``: what is taken for granted because nothing in the mine tells it to Minewatch.
     """
 
     id: str
@@ -58,6 +58,7 @@ class RiskType:
     quantity: str | None = None
     latching: bool = False
     confirmation: Confirmation = Confirmation()
+    assumes: str = ""
 
 
 def _seen(
@@ -71,6 +72,7 @@ def _seen(
     purposes: tuple[Purpose, ...] = (),
     latching: bool | None = None,
     confirmation: Confirmation | None = None,
+    assumes: str = "",
 ) -> RiskType:
     return RiskType(
         id=identity,
@@ -82,6 +84,7 @@ def _seen(
         purposes=frozenset(purposes),
         latching=grade == "major" if latching is None else latching,
         confirmation=confirmation or Confirmation(),
+        assumes=assumes,
     )
 
 
@@ -142,6 +145,7 @@ RISK_TYPES: dict[str, RiskType] = {
             "critical",
             "ppe",
             purposes=("haulage-track",),
+            assumes="The haulage runs at all times: no signal says that it stands still, and one that does may start.",
         ),
         _seen(
             "person-alone",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from console.translations import text
 from stream.catalogue import RISK_TYPES, Purpose
 from stream.messages import Detection
 from stream.site import Zone
@@ -42,6 +43,14 @@ def test_a_zones_purpose_says_what_is_a_risk_in_it(
 ) -> None:
     supports = evaluate([zone(purpose)], detections).supports
     assert set(supports) == {Key(t, purpose) for t in supported}
+
+
+def test_a_person_on_the_track_is_a_risk_also_where_the_haulage_may_stand_still() -> None:
+    """Nothing tells Minewatch whether it runs, so it counts as running; the catalogue and the zone's purpose say so."""
+    assert "runs at all times" in RISK_TYPES["person-on-track"].assumes
+    assert text("en", "purpose.haulage-track") == "Haulage track (always taken as running)"
+    assert "运行" in text("zh", "purpose.haulage-track")
+    assert Key("person-on-track", "haulage-track") in evaluate([zone("haulage-track")], [PERSON]).supports
 
 
 def standing(*confidences: float) -> list[Detection]:
