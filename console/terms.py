@@ -140,6 +140,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "action.release-evidence": ("解除证据保全", "evidence released"),
     "action.delete-evidence": ("删除到期证据", "evidence that was due deleted"),
     "check.citations": ("只引用检索到的条款", "Cites only clauses that were found"),
+    "check.quotes": ("所引条文确有其文", "What it quotes is in the clause"),
+    "check.repetition": ("不重复啰唆", "Does not repeat itself"),
     "check.numbers": ("数值有出处", "Every figure has its source"),
     "check.language": ("两种语言各自成文", "Each language in its own words"),
     "check.length": ("篇幅适当", "Of sensible length"),

@@ -9,6 +9,7 @@ import msgspec
 from disposal.answer import LONGEST
 from disposal.document import Bilingual, Check, DocumentContent
 from disposal.quantity import unsupported
+from disposal.quoting import strange_quotes
 from disposal.request import DraftRequest
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -28,6 +29,7 @@ def check(content: DocumentContent, request: DraftRequest) -> tuple[Check, ...]:
     return (
         _citations(content, request),
         _complete(content),
+        _of("quotes", [*_altered(content, request), *_strange_quotes(lines, request)]),
         _of("numbers", _strange_numbers(lines, request)),
         _of("language", [line for line in lines if not _in_its_language(line)]),
         _of("length", [line for line in lines if any(len(t) > LONGEST * 2 for t in (line.zh, line.en))]),
@@ -72,6 +74,7 @@ def _kept(lines: tuple[Bilingual, ...], request: DraftRequest) -> tuple[Bilingua
         line
         for line in lines
         if not _strange_numbers([line], request)
+        and not _strange_quotes([line], request)
         and _in_its_language(line)
         and not _judges(line)
         and not _stammers(line)
@@ -101,6 +104,19 @@ def _complete(content: DocumentContent) -> Check:
         n for n, t in (("contingency", content.contingency), ("acceptance", content.acceptance)) if not t.text("zh")
     ]
     return _of("elements", missing)
+
+
+def _altered(content: DocumentContent, request: DraftRequest) -> list[str]:
+    """Citations of which the wording is not that of the clause version."""
+    texts = {m.version_id: m.text for m in request.matches}
+    return [c.version_id for c in content.citations if texts.get(c.version_id, c.required) != c.required]
+
+
+def _strange_quotes(lines: list[Bilingual], request: DraftRequest) -> list[str]:
+    """What the lines quote as a clause's words that no citable clause says, and no person or fact."""
+    sources = [text for m in request.citable for text in (m.text.zh, m.text.en, m.label.zh, m.label.en)]
+    sources += [text for f in request.facts for text in (f.value.zh, f.value.en)]
+    return strange_quotes((text for line in lines for text in (line.zh, line.en)), [*sources, *request.remarks])
 
 
 def _strange_numbers(lines: list[Bilingual], request: DraftRequest) -> list[str]:

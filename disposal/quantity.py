@@ -33,8 +33,8 @@ Quantity = tuple[float, str]
 def quantities(text: str) -> set[Quantity]:
     """The numbers in the text that state a quantity: with a unit, with a decimal point, or not small."""
     found = {(_number(n), _unit(u)) for n, u in _ARABIC.findall(text)}
-    found |= {(_han(n), _unit(u)) for n, u in _HAN_NUMBER.findall(text)}
-    found |= {(_han(n) + _fraction(f), "%") for n, f in _HAN_SHARE.findall(text)}
+    found |= {(han_number(n), _unit(u)) for n, u in _HAN_NUMBER.findall(text)}
+    found |= {(han_number(n) + _fraction(f), "%") for n, f in _HAN_SHARE.findall(text)}
     return {(n, u) for n, u in found if not (u in ("", "n") and n < SMALL and n == int(n))}
 
 
@@ -57,7 +57,8 @@ def _unit(text: str) -> str:
     return _UNITS.get(text.lower(), "")
 
 
-def _han(text: str) -> float:
+def han_number(text: str) -> float:
+    """The number that these Chinese numerals write."""
     total, digit = 0, 0
     for character in text:
         if character in _SCALES:

@@ -53,11 +53,12 @@ def test_chattering_and_raised_severity_are_said_on_queue_and_page(mine: Mine, c
     with writing(mine.engine) as session:
         alert = session.get_one(Alert, identity)
         alert.severity_raised, alert.severity_zh, alert.severity_en = True, "相互印证", "camera and sensor agree"
-        alert.restless, alert.raisings = "chattering", 5
+        alert.restless, alert.raisings, alert.folded = "chattering", 5, 4
     for page in ("/", f"/alerts/{identity}"):
         said = client.get(page).text
         assert "camera and sensor agree" in said
         assert "chattering: 3 times or more in a minute" in said
+        assert ("×5" if page == "/" else "4 more times") in said
 
 
 def test_a_warning_says_on_queue_and_page_that_its_limit_is_not_broken_until_it_is(

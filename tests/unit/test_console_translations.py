@@ -16,11 +16,14 @@ from console.terms import TERMS
 from console.translations import LANGUAGES, Phrases, text
 from console.work_phrases import WORK_PHRASES
 from disposal.alert import AlertState
+from disposal.checks import check
+from disposal.composer import compose
 from disposal.document import EFFECTS, DocumentState
 from disposal.second_look import Verdict as LookVerdict
 from disposal.second_look import Withheld
 from stream.catalogue import RISK_TYPES
 from stream.site import UNITS
+from tests.unit.test_disposal_checks import request
 
 HERE = Path(__file__).parents[2] / "console"
 ALL = BOOK_PHRASES | ESCALATION_PHRASES | OFFICE_PHRASES | PHRASES | TERMS | WORK_PHRASES
@@ -67,6 +70,7 @@ def test_every_state_decision_role_and_unit_has_its_term() -> None:
     wanted |= (
         {"look.withheld"} | {f"look.{v}" for v in get_args(LookVerdict)} | {f"look.why.{w}" for w in get_args(Withheld)}
     )
+    wanted |= {f"check.{c.name}" for c in check(compose(request()), request())}
     assert wanted <= ALL.keys()
 
 

@@ -106,6 +106,9 @@ OTHER = Citation(
         ("elements", {"measures": ()}),
         ("numbers", {"measures": (Bilingual("将甲烷浓度降到0.3%以下。"),)}),
         ("numbers", {"acceptance": Bilingual("在三十米外设置警戒线。")}),
+        ("quotes", {"measures": (Bilingual("《煤矿安全规程》规定：“瓦斯超限可以继续作业”。"),)}),
+        ("quotes", {"acceptance": Bilingual(en='The clause requires "work to go on at any cost".')}),
+        ("quotes", {"contingency": Bilingual("按第九百九十九条执行，撤出全部人员。")}),
         ("language", {"measures": (Bilingual(zh="Stop the work at once and withdraw"),)}),
         ("language", {"contingency": Bilingual(en="立即撤人")}),
         ("language", {"contingency": Bilingual(zh="立即撤人\u202e切断电源")}),
@@ -124,6 +127,28 @@ def test_what_no_draft_may_say_is_found_and_repaired(name: str, change: dict[str
     failing = {c.name for c in mended if not c.ok}
     # Which clause a document rests on cannot be made up by repair: then the composer writes it.
     assert failing == ({"citations"} if name == "citations" else set())
+
+
+def test_what_is_really_in_the_clause_may_be_quoted_and_a_sign_says_what_it_says() -> None:
+    text = CLAUSES["172"]["text_zh"]
+    lines = [
+        f"《煤矿安全规程》第一百七十二条规定：“{text[text.index('必须') :]}”",
+        f"按条款“{text}”执行。",
+        "悬挂“有人作业，严禁送电”警示牌。",
+    ]
+    asked = request()
+    said = {c.name: c for c in check(drafted(measures=tuple(Bilingual(line) for line in lines)), asked)}["quotes"]
+    assert said.ok, said.detail
+    faked = check(drafted(measures=(Bilingual(f"按条款“{text}或者继续作业”执行。"),)), asked)
+    assert not next(c for c in faked if c.name == "quotes").ok
+
+
+def test_a_citation_says_what_its_clause_says() -> None:
+    content = drafted()
+    (cited,) = content.citations
+    bent = msgspec.structs.replace(cited, required=Bilingual("可以继续作业。", "Work may go on."))
+    said = {c.name: c for c in check(msgspec.structs.replace(content, citations=(bent,)), request())}["quotes"]
+    assert (said.ok, said.detail) == (False, "cn-coal:172@1")
 
 
 def test_an_answer_is_read_strictly_and_a_wrapped_one_is_told_apart() -> None:

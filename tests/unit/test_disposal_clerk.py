@@ -10,6 +10,7 @@ import llguidance.hf
 import pytest
 
 from disposal.answer import LONGEST, content_from, longest_hours, read_answer
+from disposal.bench_clerk import unseen
 from disposal.checks import check, passed
 from disposal.clerk import FOLDER, ClerkBackend, pin, verified
 from disposal.clerk_lessons import lessons
@@ -152,6 +153,26 @@ def test_the_same_seed_gives_the_same_lessons() -> None:
     first, again, other = (list(itertools.islice(lessons(seed, CODES), 20)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+def test_places_and_reports_of_the_requests_it_is_measured_on_stand_in_no_lesson() -> None:
+    asked = unseen([request(language=language) for language in ("zh", "en")], 60)
+    assert {one.kind.id for one in asked} == RISK_TYPES.keys()
+    taught = dict.fromkeys(("zh", "en"), "")
+    for lesson in itertools.islice(lessons(7, CODES), 600):
+        language = lesson.prompt[:2]
+        taught[language] += "\n".join(lesson)
+        assert not any(digit in lesson.answer for digit in "0123456789"), "no number can be learned"
+    for one in asked:
+        where = next(f.value for f in one.facts if f.name.en == "Place")
+        for said in (where.text(one.language), *one.remarks):
+            assert said not in taught[one.language], said
+
+
+def test_its_card_says_that_it_is_a_drafting_clerk_and_no_adviser() -> None:
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert "A drafting clerk, no adviser." in card
+    assert "Weak at" in card
 
 
 @pytest.mark.parametrize(
