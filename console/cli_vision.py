@@ -134,19 +134,28 @@ def export(
     *,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibrate", help="Eight-bit integers, with ranges from the pictures of this data.yaml."),
+        typer.Option(
+            "--calibrate",
+            help="Eight-bit integers, with ranges from the pictures of this labelled set's data.yaml, if it shows that "
+            "they cost no more than 0.5 points of mAP50; else half precision.",
+        ),
     ] = None,
+    renamed: Renamed = "",
     image_size: Annotated[int, typer.Option("--image-size", min=64, help="Long side in pixels.")] = 320,
     as_json: Json = False,
 ) -> None:
     """Bring weights into the form that runs fastest on a processor, and say the digest to pin them with."""
+    from vision.precision import export_fastest
     from vision.train import export as bring
     from vision.weights_file import folder_digest
 
-    made = bring(weights, folder, image_size=image_size, calibration=calibration)
-    show({"weights": str(made), "sha256": folder_digest(made)}, as_json=as_json)
-    if calibration is not None:
-        err.print("Evaluate both forms before you pin one: eight bits are faster and may cost accuracy.")
+    told: dict[str, object] = {"precision": "fp16"}
+    if calibration is None:
+        made = bring(weights, folder, image_size=image_size)
+    else:
+        made, choice = export_fastest(weights, folder, calibration, image_size=image_size, class_map=class_map(renamed))
+        told = choice._asdict()
+    show({"weights": str(made), "sha256": folder_digest(made), **told}, as_json=as_json)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """A detector trained, killed, gone on with, scored and exported: the real trainer on drawn pictures."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openvino as ov
 import pytest
 import yaml
 
 from vision.errors import DatasetError, WeightsError
+from vision.precision import choose
 from vision.weights_file import folder_digest
 
 ARCHITECTURE = {
@@ -40,12 +43,16 @@ IN_PROCESS = """
 import sys, json
 from pathlib import Path
 from vision.evaluate import evaluate
+from vision.precision import export_fastest
 from vision.train import export, strip, train
 weights, data, folder = map(Path, sys.argv[1:])
 print("AGAIN", train(data.with_name("mapped.yaml"), weights.parents[2]))
 small = strip(weights, folder / "small.pt", image_size=64)
 exported = export(small, folder, image_size=64)
-quantised = export(small, folder / "int8", image_size=64, calibration=data)
+quantised = export(small, folder / "int8", image_size=64, calibration=data.parent / "dim" / "data.yaml")
+renamed = {"Hardhat": "helmet", "lamp": ""}
+kept, choice = export_fastest(small, folder / "kept", data, image_size=64, class_map=renamed)
+print("KEPT", json.dumps([str(kept), *choice]))
 for path in (weights, small, exported, quantised):
     found = evaluate(path, data, class_map={"Hardhat": "helmet", "lamp": ""}, threshold=0.3, image_size=64)
     print("FOUND", json.dumps(found.as_dict()))
@@ -73,6 +80,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mapped = {"names": {0: "helmet", 1: "lamp"}, "train": "images", "val": "images"}
     (folder / "mapped.yaml").write_text(yaml.safe_dump(mapped))
     (folder / "yolo11n-tiny.yaml").write_text(yaml.safe_dump(ARCHITECTURE))
+    for part in ("images", "labels"):
+        (folder / "dim" / part).mkdir(parents=True)
+    for number in range(4):
+        picture = cv2.imread(str(folder / "images" / f"{number}.png"))
+        cv2.imwrite(str(folder / "dim" / "images" / f"{number}.png"), picture // 5)
+        shutil.copy(folder / "labels" / f"{number}.txt", folder / "dim" / "labels")
+    shutil.copy(folder / "data.yaml", folder / "dim")
     return folder
 
 
@@ -152,9 +166,24 @@ def test_weights_score_alike_stripped_and_exported_and_tell_no_folders(
     assert str(drawn) not in (exported / "metadata.yaml").read_text()
     assert (out / "small.pt").stat().st_size < trained[0].stat().st_size + 10_000
     assert folder_digest(exported) != folder_digest(out / "small.pt")
-    assert str(drawn) not in (out / "int8" / exported.name / "metadata.yaml").read_text()
-    assert "FakeQuantize" in (out / "int8" / exported.name / "small.xml").read_text()
+    quantised = out / "int8" / exported.name
+    assert str(drawn) not in (quantised / "metadata.yaml").read_text()
+    assert 0.15 < brightest(quantised) < 0.25, "the range is that of the pictures given: dim, and not of others"
     assert "FakeQuantize" not in (exported / "small.xml").read_text()
+
+    kept, precision, map50, reason = json.loads(said.partition("KEPT ")[2].splitlines()[0])
+    assert Path(kept) == out / "kept" / exported.name
+    assert map50["fp16"] == pytest.approx(scores[2]["map50"], abs=1e-4)
+    assert (precision, map50, reason) == choose(map50["int8"], map50["fp16"])
+    assert ("FakeQuantize" in (Path(kept) / "small.xml").read_text()) == (precision == "int8")
+
+
+def brightest(export: Path) -> float:
+    """How bright pictures get (0..1) by the range of an eight-bit network's first integers."""
+    operations = ov.Core().read_model(export / "small.xml").get_ordered_ops()
+    ranges = [o for o in operations if o.get_type_name() == "FakeQuantize"]
+    first = next(o for o in ranges if o.input_value(0).get_node().get_type_name() not in ("Constant", "Convert"))
+    return float(first.input_value(2).get_node().get_data().max())
 
 
 def test_a_training_by_the_clock_ends_with_a_low_rate() -> None:
