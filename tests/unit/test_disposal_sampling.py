@@ -77,7 +77,8 @@ def engine(tmp_path: Path) -> Engine:
     return engine
 
 
-def judged(engine: Engine, decision: str, number: int) -> None:
+def judged(engine: Engine, decision: str, number: int, *, shadow: bool = False) -> None:
+    """A closure that somebody judged; in ``shadow`` one that would have been, judged without being told."""
     now = utc_now()
     name = f"{decision}{number}"
     with writing(engine) as session:
@@ -91,9 +92,20 @@ def judged(engine: Engine, decision: str, number: int) -> None:
         session.add(
             Document(
                 id=f"{name}-1", alert_id=name, mine=MINE, version=1, policy="demo@1", would_close=True, decision=decision,
-                decided_by="ann", auto_closed_at=now, created_at=now,
+                decided_by="ann", auto_closed_at=None if shadow else now, created_at=now,
             )
         )  # fmt: skip
+
+
+def test_what_was_judged_blind_in_shadow_and_what_was_sampled_count_together(engine: Engine) -> None:
+    for number, decision in enumerate(("close", "reject", "close", "approve", "return")):
+        judged(engine, decision, number, shadow=True)
+    for number, decision in enumerate(("uphold", "uphold", "overturn", "reopen", "auto-close"), 10):
+        judged(engine, decision, number)
+    with reading(engine) as session:
+        assert tally(session, MINE, "demo@1") == Tally(5 + 4, 2 + 2), "what no person has judged yet counts nothing"
+        assert tally(session, "south", "demo@1") == Tally(0, 0)
+    assert SHIPPED.target == 0.01
 
 
 def test_a_policy_found_wrong_too_often_suspends_itself(engine: Engine) -> None:
