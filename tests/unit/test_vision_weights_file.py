@@ -93,3 +93,19 @@ def test_weights_named_for_watching_are_pinned_to_what_they_are_now(export: Path
     assert settings.detectors["ppe"] == DetectorSettings(weights=str(export), sha256=folder_digest(export))
     with pytest.raises(WeightsError):
         VisionSettings().for_watch(export / "none")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_card_says_in_which_precision_its_export_calculates_and_adds_its_figures_up(family: str) -> None:
+    export, _ = bundled_pins()[family]
+    card = (BUNDLED / f"{family}.md").read_text(encoding="utf-8")
+    eight_bits = any("FakeQuantize" in file.read_text(encoding="utf-8") for file in export.glob("*.xml"))
+    [said] = re.findall(r"^\| files \|.*_openvino_model/` \(([^,]+),", card, re.MULTILINE)
+    assert said == ("eight-bit integers" if eight_bits else "fp16")
+    # The first table that has a mean under it; the one of ppe goes on with another set.
+    figures, mean = card.partition("## Figures")[2], re.findall(r"mAP50 is (0\.\d\d) ", card)[0]
+    scores = [float(score) for score in re.findall(r"\| \w+ \| (0\.\d\d) \|", figures)][
+        : 2 if family == "ppe" else None
+    ]
+    assert len(scores) >= 2
+    assert sum(scores) / len(scores) == pytest.approx(float(mean), abs=0.011)
