@@ -204,7 +204,7 @@ def _page(
         clauses=known,
         cited=cited,
         query=query,
-        offered={m.version_id for m in offered},
+        offered=[m.version_id for m in offered],
         tongues=TONGUES if tongue == "zh" else TONGUES[::-1],
         changes=changes,
         preview=preview,

@@ -180,7 +180,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "element.deadline": ("时限", "Deadline"),
     "element.contingency": ("预案", "Contingency"),
     "element.acceptance": ("验收", "Acceptance"),
-    "element.citations": ("引用条款（在检索到的条款中选择）", "Clauses cited, of those that were found"),
+    "element.citations": ("引用条款", "Clauses cited"),
     "clauses.cited": ("引用条款", "Clauses cited"),
     "clauses.found": ("其他匹配条款", "Also found"),
     "clauses.none": ("没有引用条款。", "No clause is cited."),

@@ -188,8 +188,8 @@ WORK_PHRASES: dict[str, tuple[str, str]] = {
         "Other cameras are being tested. Try again in a moment.",
     ),
     "edit.intro": (
-        "事实不可修改，引用条款只能从检索到的条款中选择。保存后成为下一版，仍需批准；原版保留。",
-        "Facts stay as they are; clauses can be chosen of those that were found. Saving makes the next version, which still has to be approved; this one is kept.",
+        "事实不可修改；引用条款从检索到的和查到的条款中选择。保存后成为下一版，仍需批准；原版保留。",
+        "Facts stay as they are; clauses are chosen of those found or looked up. Saving makes the next version, which still has to be approved; this one is kept.",
     ),
     "lost.unsent": (
         "还没有送达：与服务器失去联系。恢复联系后自动发送一次，请不要离开本页。",

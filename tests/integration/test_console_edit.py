@@ -128,6 +128,9 @@ def test_a_clause_that_the_search_missed_is_looked_up_and_cited_without_a_script
     looked = fields | {"clause_query": by_number, "clause_found": "", "find": "yes"}
     found = send(client, address, looked)
     assert (found.status_code, offered(found.text)) == (200, {BELT: True, HELMETS: False})
+    assert re.findall(r'name="(\w+)"[^>]* autofocus', found.text) == ["cited"], (
+        "the page opens where something was found"
+    )
     assert "Half a sentence" in found.text, "what was typed stays"
     # The Enter key in the search box presses the first button there is: that looks up, and saves nothing.
     assert offered(send(client, address, fields | {"clause_query": by_number, "save": "yes"}).text)[HELMETS] is False
