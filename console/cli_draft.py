@@ -122,21 +122,28 @@ def compare(
         str, typer.Option("--models", help="openai, transformers, clerk, composer, or folders; with commas between.")
     ],
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="So many of the newest requests.")] = 50,
+    as_written: Annotated[
+        bool, typer.Option("--as-written", help="Show what models of this machine write, while they write it.")
+    ] = False,
     config: Config = None,
     data: Data = DATA,
     as_json: Json = False,
 ) -> None:
     """Have models draft stored requests anew, and score them side by side; nothing is stored."""
     from disposal.compare import compare as side_by_side
+    from disposal.hearing import hearing
 
     installation = at_hand(settings_at_hand(context, config, data), data)
     settings, names = installation.settings, [m.strip() for m in models.split(",") if m.strip()]
-    columns = (TextColumn("drafting"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as shown:
-        task = shown.add_task("", total=limit * len(names))
-        found = side_by_side(
-            installation.engine, settings.mine, settings.disposal, names, limit, lambda n: shown.advance(task, n)
-        )
+    asked = (installation.engine, settings.mine, settings.disposal, names, limit)
+    if as_written:
+        with hearing(lambda text: err.print(text, end="", highlight=False, markup=False, soft_wrap=True)):
+            found = side_by_side(*asked, lambda _: err.print())
+    else:
+        columns = (TextColumn("drafting"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True) as shown:
+            task = shown.add_task("", total=limit * len(names))
+            found = side_by_side(*asked, lambda n: shown.advance(task, n))
     if as_json:
         show(found, as_json=True)
         return

@@ -13,9 +13,11 @@ import llguidance.numpy
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
+from transformers.generation.streamers import BaseStreamer
 
 from disposal.answer import schema
 from disposal.errors import DraftError
+from disposal.hearing import Hearer, hearer
 from disposal.ledger import Usage, digest_of_folder, record
 from disposal.prompt import Prompt, prompt_for
 from disposal.request import DraftRequest
@@ -105,7 +107,7 @@ class CausalBackend:
         hurry_after = self._settings.tokens * _HURRY_TOKENS
         constraint = _Constraint(self._grammar_tokens, grammars, self._closing, self._end, hurry_after, seconds)
         inputs = self._inputs(prompts)
-        output = self._complete(inputs, self._settings.tokens, seconds, [constraint])
+        output = self._complete(inputs, self._settings.tokens, seconds, [constraint], streamer=self._streamer(prompts))
         constraint.take(output)
         for sent, wrote in zip(inputs["attention_mask"].sum(1).tolist(), constraint.tokens, strict=True):
             record(Usage(int(sent), 0, wrote))
@@ -130,6 +132,11 @@ class CausalBackend:
                 **more,
             )
 
+    def _streamer(self, prompts: Sequence[Prompt]) -> "_Heard | None":
+        """Tells what is written, where somebody wants to hear it and it is one draft."""
+        told = hearer()
+        return _Heard(self.tokenizer, told) if told is not None and len(prompts) == 1 else None
+
     def _inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         texts = [self._text(prompt) for prompt in prompts]
         return dict(
@@ -147,6 +154,30 @@ class CausalBackend:
                 message, add_generation_prompt=True, tokenize=False, enable_thinking=False
             )
         )
+
+
+class _Heard(BaseStreamer):  # type: ignore[misc]  # transformers is untyped here
+    """Passes on what is written as soon as its characters are whole; the library's own waits for a blank."""
+
+    def __init__(self, tokenizer: Any, told: Hearer) -> None:
+        self._tokenizer = tokenizer
+        self._told = told
+        self._written: list[int] | None = None
+        self._said = 0
+
+    def put(self, value: Any) -> None:
+        """Called by the library: first with the prompt, then with each token."""
+        if self._written is None:
+            self._written = []
+            return
+        self._written += value.flatten().tolist()
+        text = self._tokenizer.decode(self._written, skip_special_tokens=True)
+        if not text.endswith("\ufffd"):
+            self._told(text[self._said :])
+            self._said = len(text)
+
+    def end(self) -> None:
+        """Called by the library when no more comes."""
 
 
 class _Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here

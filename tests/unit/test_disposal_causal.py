@@ -12,6 +12,7 @@ from disposal.checks import passed
 from disposal.document import Bilingual, StoredMatch
 from disposal.drafter import Drafter
 from disposal.errors import DraftError
+from disposal.hearing import hearing
 from disposal.prompt import prompt_for
 from disposal.settings import DrafterSettings, LocalModelSettings
 from stream.catalogue import RISK_TYPES
@@ -36,15 +37,26 @@ def backend(folder: Path) -> CausalBackend:
     return CausalBackend(LocalModelSettings(folder=folder, tokens=220))
 
 
-def test_every_draft_fits_the_schema_before_any_repair_and_cites_what_was_retrieved(backend: CausalBackend) -> None:
+def test_every_draft_fits_the_schema_before_any_repair_cites_what_was_retrieved_and_is_heard_as_it_is_written(
+    backend: CausalBackend,
+) -> None:
     kinds = sorted(RISK_TYPES)
     for number in range(DRAFTS):
         language = "zh" if number % 2 else "en"
         asked = request(kinds[number % len(kinds)], language=language, remarks=(HOSTILE, f"note {number}"))
-        answer, exact = read_answer(backend.answer(asked, prompt_for(asked), 200))
+        pieces: list[tuple[str, bool]] = []
+        with hearing(lambda text, heard=pieces: heard.append((text, backend._lock.locked()))):  # type: ignore[misc]
+            written = backend.answer(asked, prompt_for(asked), 200)
+        answer, exact = read_answer(written)
         assert exact
         assert set(answer.citations) <= {"cn-coal:172@1"}
         assert answer.citations
+        assert "".join(text for text, _ in pieces) == written
+        assert len(pieces) > 5
+        assert all(writing for _, writing in pieces), "it is heard while it is written, and nothing waits for the end"
+    assert backend._streamer([prompt_for(asked)]) is None, "nobody listens any more"
+    with hearing(print):
+        assert backend._streamer([prompt_for(asked)] * 2) is None, "drafts side by side are told to nobody"
 
 
 def test_drafts_side_by_side_each_keep_to_their_own_clauses(backend: CausalBackend) -> None:

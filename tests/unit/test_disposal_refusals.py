@@ -75,8 +75,8 @@ def test_two_models_are_compared_by_command(engine: Engine, command: Command) ->
     found = json.loads(out)
     assert (code, found["requests"], list(found["models"])) == (0, 1, ["openai", "composer"])
     assert all(score["drafts"] == 1 for score in found["models"].values())
-    code, out, _ = command("draft", "compare", "--models", "openai,composer")
-    assert code == 0
+    code, out, heard = command("draft", "compare", "--models", "openai,composer", "--as-written")
+    assert (code, heard.strip()) == (0, ""), "only models of this machine are heard while they write"
     for said in ("openai: drafts 1, fell through 0", "composer: drafts 1, fell through 0"):
         assert said in " ".join(out.split())
 
