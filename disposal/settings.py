@@ -47,6 +47,8 @@ class EndpointSettings(Section):
             raise ValueError("url is no http:// or https:// address")
         if self.url and not self.model:
             raise ValueError("model is missing: name the model that the endpoint serves")
+        if self.off_site_pictures != "never" and not self.pictures:
+            raise ValueError("off_site_pictures is set and pictures is not: say pictures = true if the model takes any")
         return self
 
 

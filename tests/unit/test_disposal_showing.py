@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
@@ -163,6 +164,8 @@ def test_of_a_private_alert_no_picture_is_read_and_nothing_leaves(world: World, 
 
 def test_unless_it_is_set_nothing_leaves_and_nothing_is_said(world: World, served: Endpoint) -> None:
     assert EndpointSettings().off_site_pictures == "never"
+    with pytest.raises(ValidationError, match="pictures = true"):
+        EndpointSettings(url="https://model.example/v1", model="m", off_site_pictures="blurred")
     alert = world.drafted(world.seen(FRAME, (STANDS,)), off_site_pictures="never")
     assert (alert.look_verdict, world.read, sent_pictures(served)) == ("", [], [])
     assert world.lines("call-out-refused") == []
