@@ -8,14 +8,14 @@ from sqlmodel import Session, col, func, select
 
 from disposal.alert import Alert, AlertRisk
 from disposal.checks import passed
-from disposal.document import Document, DocumentContent
+from disposal.document import Document, DocumentContent, StoredMatch
 from disposal.known import known_for
 from disposal.policy import AreaReading, Cited, ClosureFacts, ClosurePolicy
 from disposal.request import DraftRequest, confirmations, facts_of
 from disposal.roster import responsible_for
 from disposal.second_look import analysed_frame, barred, evidence_picture
 from disposal.settings import PrivacySettings
-from rules.clause import get, in_force, limits_in_force
+from rules.clause import get, in_force, limits_in_force, versions
 from rules.errors import ClauseError
 from rules.limits import applicable
 from rules.matcher import holds_at
@@ -108,7 +108,7 @@ def draft_request(
             *facts_of(risk, site, alert.episode, alert.folded, known.note),
             *confirmations(alert, [e for e in joined if e.source != risk.source], site),
         ),
-        matches=document.read_matches(),
+        matches=still_in_force(engine, document.read_matches(), at),
         responsible=responsible_for(engine, alert.mine, site, alert.place, at),
         remarks=tuple(text for text in (*dict.fromkeys(e.note for e in events), previous) if text),
         measured=tuple(m for e in (risk, *(e for e in joined if e.source != risk.source)) for m in e.measured),
@@ -122,6 +122,13 @@ def draft_request(
         usual=known.usual,
         template=known.template,
     )
+
+
+def still_in_force(engine: Engine, matches: Sequence[StoredMatch], at: datetime) -> tuple[StoredMatch, ...]:
+    """Those of the clauses that hold at ``at``: one may have ended since it was found, and then nothing may cite it."""
+    book = versions(engine, [m.version_id for m in matches])
+    holding = {p.version_id for p in book if p.state not in ("DRAFT", "REVIEWED") and holds_at(p, at)}
+    return tuple(m for m in matches if m.version_id in holding)
 
 
 def closure_facts(

@@ -267,6 +267,20 @@ def test_a_decision_that_comes_between_wins_over_the_step(engine: Engine) -> Non
     assert "matched" not in actions(engine)
 
 
+def test_a_clause_that_ended_after_it_was_found_is_not_cited(engine: Engine, steps: Steps) -> None:
+    send(engine, risk())
+    assert steps.do_next(("match",), "tester")
+    (found,) = documents(engine)
+    assert [m.version_id for m in found.read_matches()] == ["cn-coal:18@1"]
+    repeal(engine, "cn-coal:18", "approver", utc_now())
+    work(steps)
+    (document,) = documents(engine)
+    content = document.read_content()
+    assert content is not None
+    assert content.citations == ()
+    assert "No clause" in content.notice.en
+
+
 def test_an_alert_whose_clauses_cannot_be_found_still_reaches_a_person(engine: Engine) -> None:
     class Broken(TaggedFinder):
         def match(self, risk: Risk, at: datetime) -> list[Match]:
