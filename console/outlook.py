@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Engine
-from sqlmodel import col, select
 
 from console.settings import Settings
 from console.stages import READS
-from stream.checkpoint import Checkpoint
-from stream.database import reading
+from stream.checkpoint import all_checkpoints
 from stream.errors import MinewatchError
 from stream.evidence import open_evidence
 from stream.heartbeat import fresh, stages_since
@@ -112,12 +110,10 @@ def darkening(engine: Engine) -> Iterator[tuple[str, str]]:
     from vision.memory import restore
     from vision.picture import DARK
 
-    with reading(engine) as session:
-        rows = session.exec(select(Checkpoint).where(Checkpoint.stage == "vision").order_by(col(Checkpoint.partition)))
-        try:
-            states = [state for row in rows for state in restore(row.state).items()]
-        except msgspec.DecodeError as error:
-            raise MinewatchError(f"What vision remembers of the cameras cannot be read: {error}.") from error
+    try:
+        states = [state for saved in all_checkpoints(engine, "vision") for state in restore(saved.state).items()]
+    except msgspec.DecodeError as error:
+        raise MinewatchError(f"What vision remembers of the cameras cannot be read: {error}.") from error
     for camera, state in states:
         found = dimming(state.picture.light, DARK) if state.picture.light else None
         if found:

@@ -8,7 +8,6 @@ from datetime import datetime
 import msgspec
 import structlog
 from sqlalchemy import Engine
-from sqlmodel import select
 
 from rules.clause import change_counter, in_force, limits_in_force
 from rules.episode import (
@@ -25,8 +24,8 @@ from rules.episode import (
 )
 from rules.limits import CarriedLimit, applicable
 from rules.settings import LimitSettings, RulesSettings
-from stream.checkpoint import Checkpoint, load_checkpoint, save_checkpoints
-from stream.database import open_database, reading
+from stream.checkpoint import Checkpoints, all_checkpoints
+from stream.database import open_database
 from stream.errors import PoisonError
 from stream.heartbeat import Heartbeat
 from stream.log import Consumer, Log, Position, Record, Topic, open_log
@@ -53,6 +52,7 @@ class LimitsStage:
 
     def __init__(self, engine: Engine, log: Log, mine: str, settings: LimitSettings, heartbeat: Heartbeat) -> None:
         self._engine = engine
+        self._checkpoints = Checkpoints(engine, NAME)
         self._log = log
         self._mine = mine
         self._settings = settings
@@ -72,7 +72,7 @@ class LimitsStage:
             del self._partitions[gone], self._offsets[gone]
         self._watched_since = utc_now()
         for partition in held - set(self._partitions):
-            found = load_checkpoint(self._engine, NAME, "readings", partition)
+            found = self._checkpoints.take("readings", partition)
             self._partitions[partition] = decode_states(found[1]) if found else {}
             self._offsets[partition] = found[0].offset if found else -1
             if found and found[0].offset >= 0:
@@ -171,11 +171,8 @@ class LimitsStage:
 
     def _heard_elsewhere(self, sensor: str) -> bool:
         """Whether another member's partition knows the sensor, by its checkpoint."""
-        with reading(self._engine) as session:
-            rows = session.exec(
-                select(Checkpoint).where(Checkpoint.stage == NAME, Checkpoint.topic == "readings")
-            ).all()
-        return any(sensor in decode_states(row.state) for row in rows if row.partition not in self._partitions)
+        saved = all_checkpoints(self._engine, NAME)
+        return any(sensor in decode_states(s.state) for s in saved if s.position.partition not in self._partitions)
 
     def _publish(self, risks: Sequence[Risk]) -> None:
         for risk in risks:
@@ -185,7 +182,7 @@ class LimitsStage:
 
     def _remember(self, states: dict[int, States], offsets: dict[int, int]) -> None:
         entries = [(Position("readings", p, offsets[p]), encode_states(known)) for p, known in states.items()]
-        save_checkpoints(self._engine, NAME, entries)
+        self._checkpoints.save(entries)
         self._partitions.update(states)
         self._offsets.update(offsets)
 

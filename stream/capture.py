@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from stream import offline
 from stream.camera import OPEN_SECONDS, is_live
 from stream.camera_process import Ended, Failed, Job, Opened, Signs, prepared, run_camera, unpack
-from stream.checkpoint import load_checkpoint, save_checkpoints
+from stream.checkpoint import Checkpoints
 from stream.crew import Crew, SiteFollower
 from stream.database import open_database
 from stream.errors import LogError, SourceError
@@ -128,7 +128,8 @@ class CameraKeeper:
         self._context = prepared()
         self._live = _is_live(camera)
         self._memory_name = f"capture/{mine}/{camera.id}"
-        self._memory = _recall(engine, self._memory_name, run)
+        self._checkpoints = Checkpoints(engine, self._memory_name)
+        self._memory = _recall(self._checkpoints, run)
         self._saved, self._saved_at = b"", 0.0
         self._process: ForkServerProcess | None = None
         self._words: Connection | None = None
@@ -372,7 +373,7 @@ class CameraKeeper:
         content = msgspec.msgpack.encode(self._memory)
         if content != self._saved and now - self._saved_at >= _MEMORY_SECONDS:
             position = Position("frames", 0, self._memory.sequence)
-            save_checkpoints(self._engine, self._memory_name, [(position, content)])
+            self._checkpoints.save([(position, content)])
             self._saved, self._saved_at = content, min(now, time.monotonic())
 
 
@@ -388,8 +389,8 @@ def _is_live(camera: Camera) -> bool:
         return False
 
 
-def _recall(engine: Engine, name: str, run: str) -> Memory:
+def _recall(checkpoints: Checkpoints, run: str) -> Memory:
     """What an earlier process remembered; of another run only that the camera was offline."""
-    known = load_checkpoint(engine, name, "frames", 0)
+    known = checkpoints.take("frames", 0)
     memory = msgspec.msgpack.decode(known[1], type=Memory) if known else Memory(run)
     return memory if memory.run == run else Memory(run, silence=memory.silence)

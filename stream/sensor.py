@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stream import mqtt, replay
 from stream.capture import parent_life
-from stream.checkpoint import load_checkpoint, save_checkpoints
+from stream.checkpoint import Checkpoints
 from stream.database import open_database
 from stream.errors import LogError, PoisonError, SourceError
 from stream.heartbeat import Heartbeat
@@ -136,7 +136,8 @@ class Replay:
         self._output = output
         self._engine = engine
         self._name = f"sensing/{mine}/{sensor.id}"
-        known = load_checkpoint(engine, self._name, "readings", 0)
+        self._checkpoints = Checkpoints(engine, self._name)
+        known = self._checkpoints.take("readings", 0)
         memory = msgspec.msgpack.decode(known[1], type=Memory) if known else None
         self._memory = memory if memory is not None and memory.run == run else Memory(run, utc_now())
         self._saved, self._saved_at = -1, 0.0
@@ -199,7 +200,7 @@ class Replay:
     def _save(self) -> None:
         self._memory.sequence = self._sequence
         content = msgspec.msgpack.encode(self._memory)
-        save_checkpoints(self._engine, self._name, [(Position("readings", 0, self._sequence), content)])
+        self._checkpoints.save([(Position("readings", 0, self._sequence), content)])
         self._saved, self._saved_at = self._sequence, time.monotonic()
 
 

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from sqlalchemy import Engine
 
-from stream.checkpoint import load_checkpoint, save_checkpoints
+from stream.checkpoint import Checkpoints
 from stream.log import Consumer, Position, Topic
 from vision.memory import CameraState, dump, restore
 
@@ -22,8 +22,7 @@ class Partitions:
     """The camera states of the partitions held, each valid up to the partition's offset."""
 
     def __init__(self, engine: Engine, stage: str) -> None:
-        self._engine = engine
-        self._stage = stage
+        self._checkpoints = Checkpoints(engine, stage)
         self._states: dict[Partition, dict[str, CameraState]] = {}
         self._before: dict[Partition, dict[str, CameraState]] = {}
         self._offsets: dict[Partition, int] = {}
@@ -44,7 +43,7 @@ class Partitions:
             self._saved.discard(gone)
         for partition in partitions - self._states.keys():
             self._states[partition] = {}
-            loaded = load_checkpoint(self._engine, self._stage, *partition)
+            loaded = self._checkpoints.take(*partition)
             if loaded is not None:
                 self._saved.add(partition)
                 consumer.seek(self._restored(partition, *loaded))
@@ -100,7 +99,7 @@ class Partitions:
             for partition in sorted(self._changed)
             if partition in self._states and partition in self._offsets
         ]
-        save_checkpoints(self._engine, self._stage, entries)
+        self._checkpoints.save(entries)
         self._saved |= self._changed
         self._changed.clear()
         self._saved_at = time.monotonic()

@@ -12,7 +12,7 @@ from console.doctor import _stores
 from console.installation import Installation, open_installation
 from console.outlook import Growth, falls_behind, growth_of, hours_until_full
 from console.settings import Settings, load
-from stream.checkpoint import save_checkpoints
+from stream.checkpoint import Checkpoints
 from stream.embedded import EmbeddedLog
 from stream.errors import MinewatchError
 from stream.heartbeat import Heartbeat
@@ -103,13 +103,20 @@ def test_a_stage_that_falls_behind_is_named(installation: Installation, monkeypa
     log.close()
 
 
+def remember(installation: Installation, content: bytes) -> None:
+    checkpoints = Checkpoints(installation.engine, "vision")
+    checkpoints.take("frames", 0)
+    checkpoints.take("frames", 1)  # nothing was saved of it yet
+    checkpoints.save([(Position("frames", 0, 7), content)])
+
+
 def test_a_camera_that_gets_darker_is_named(installation: Installation) -> None:
     states = {
         "cam-belt": CameraState(picture=PictureState(light=Light(200.0, 0.0, 100.0, 10 * HOUR))),
         "cam-shaft": CameraState(picture=PictureState(light=Light(200.0, 0.0, 195.0, 10 * HOUR))),
         "cam-new": CameraState(),
     }
-    save_checkpoints(installation.engine, "vision", [(Position("frames", 0, 7), dump(states))])
+    remember(installation, dump(states))
     [(camera, text)] = outlook.darkening(installation.engine)
     assert camera == "cam-belt"
     assert "50% of the light that it had 10 hours ago" in text
@@ -118,7 +125,7 @@ def test_a_camera_that_gets_darker_is_named(installation: Installation) -> None:
 
 def test_the_doctor_says_all_three(installation: Installation, tmp_path: Path) -> None:
     states = {"cam-belt": CameraState(picture=PictureState(light=Light(200.0, 0.0, 100.0, 10 * HOUR)))}
-    save_checkpoints(installation.engine, "vision", [(Position("frames", 0, 7), dump(states))])
+    remember(installation, dump(states))
     found = {finding.subject: finding for finding in _stores(installation.settings, tmp_path)}
     assert found["disk, ahead"].well
     assert found["log, ahead"].well
@@ -127,6 +134,6 @@ def test_the_doctor_says_all_three(installation: Installation, tmp_path: Path) -
 
 
 def test_checkpoints_of_another_release_do_not_stop_the_doctor(installation: Installation, tmp_path: Path) -> None:
-    save_checkpoints(installation.engine, "vision", [(Position("frames", 0, 7), b"\xc1")])
+    remember(installation, b"\xc1")
     found = {finding.subject: finding for finding in _stores(installation.settings, tmp_path)}
     assert "cannot be read" in found["cameras, ahead"].text

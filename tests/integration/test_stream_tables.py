@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import StatementError
 from sqlmodel import Session, SQLModel, select
 
-from stream.checkpoint import load_checkpoint, save_checkpoints
+from stream.checkpoint import Checkpoints, all_checkpoints, load_checkpoint
 from stream.database import open_database, reading, writing
 from stream.errors import ConfigurationError, DatabaseError
 from stream.health import health_of, store_health
@@ -113,11 +113,34 @@ def test_writers_queue_and_lose_no_update(engine: Engine) -> None:
 
 def test_a_checkpoint_is_replaced_by_the_next(engine: Engine) -> None:
     assert load_checkpoint(engine, "vision", "frames", 0) is None
-    save_checkpoints(engine, "vision", [(Position("frames", 0, 5), b"five"), (Position("frames", 1, 9), b"nine")])
-    save_checkpoints(engine, "vision", [(Position("frames", 0, 6), b"\x00six")])
+    checkpoints = Checkpoints(engine, "vision")
+    assert [checkpoints.take("frames", partition) for partition in (0, 1, 2)] == [None, None, None]
+    assert load_checkpoint(engine, "vision", "frames", 0) is None, "it was taken, and nothing was saved"
+    checkpoints.save([(Position("frames", 0, 5), b"five"), (Position("frames", 1, 9), b"nine")])
+    checkpoints.save([(Position("frames", 0, 6), b"\x00six")])
     assert load_checkpoint(engine, "vision", "frames", 0) == (Position("frames", 0, 6), b"\x00six")
     assert load_checkpoint(engine, "vision", "frames", 1) == (Position("frames", 1, 9), b"nine")
     assert load_checkpoint(engine, "limits", "frames", 0) is None
+    assert [saved.position.partition for saved in all_checkpoints(engine, "vision")] == [0, 1]
+
+
+def test_the_late_checkpoint_of_a_worker_that_was_paused_is_refused(engine: Engine) -> None:
+    paused, heir = Checkpoints(engine, "vision"), Checkpoints(engine, "vision")
+    for partition in (0, 1):
+        paused.take("frames", partition)
+    paused.save([(Position("frames", 0, 5), b"five"), (Position("frames", 1, 1), b"one")])
+    assert heir.take("frames", 0) == (Position("frames", 0, 5), b"five")
+    paused.save([(Position("frames", 0, 8), b"late"), (Position("frames", 1, 2), b"its own")])
+    assert load_checkpoint(engine, "vision", "frames", 0) == (Position("frames", 0, 5), b"five"), (
+        "before the heir wrote"
+    )
+    heir.save([(Position("frames", 0, 6), b"six")])
+    paused.save([(Position("frames", 0, 9), b"later")])
+    assert load_checkpoint(engine, "vision", "frames", 0) == (Position("frames", 0, 6), b"six")
+    assert load_checkpoint(engine, "vision", "frames", 1) == (Position("frames", 1, 2), b"its own")
+    assert paused.take("frames", 0) == (Position("frames", 0, 6), b"six")
+    heir.save([(Position("frames", 0, 7), b"not any more")])
+    assert load_checkpoint(engine, "vision", "frames", 0) == (Position("frames", 0, 6), b"six")
 
 
 def test_readings_are_stored_once(engine: Engine) -> None:

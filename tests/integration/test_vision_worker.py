@@ -110,10 +110,12 @@ class House:
         """Let a stage handle ``count`` frames, one by one, and then no more: nothing of it is ended in order."""
         stage = self.stage()
         consumer = self.log.subscribe("vision", stage.topics)
+        held: frozenset[tuple[Topic, int]] = frozenset()
         while count:
+            if consumer.assigned() != held:
+                held = consumer.assigned()
+                stage.assigned(consumer, held)
             records = consumer.poll(1, 0.2)
-            if not records:
-                stage.assigned(consumer, consumer.assigned())
             for record in records:
                 stage.handle([Item(record, decode(record.value))])
                 consumer.commit([record.position])
@@ -393,14 +395,15 @@ def test_a_redrawn_zone_is_taken_up_without_a_restart(house: House, test_data: P
     records = [Record(house.log.append("frames", "mine/worker", encode(f)), "mine/worker", encode(f)) for f in frames]
     items = [Item(record, decode(record.value)) for record in records]
     stage.handle(items[:12])
+    stage._publisher.flush(wait=True)
     assert [risk.state for risk in house.risks()] == ["raised"]
     store_site(house.engine, site_of("worker", polygon=((0.7, 0.0), (1.0, 0.0), (1.0, 0.4), (0.7, 0.4))), "test")
     deadline = time.monotonic() + 10
     while len(house.risks()) == 1 and time.monotonic() < deadline:
         stage.idle()
     stage.handle(items[12:])
-    assert [risk.state for risk in house.risks()] == ["raised", "lost"], "the person does not stand in the new zone"
     stage.close()
+    assert [risk.state for risk in house.risks()] == ["raised", "lost"], "the person does not stand in the new zone"
 
 
 def test_a_site_that_asks_for_an_unknown_detector_is_refused_and_later_not_taken_up(
@@ -459,6 +462,7 @@ def test_the_same_frames_in_other_batches_tell_the_same(house: House, test_data:
         before = len(house.risks())
         for start in range(0, len(items), size):
             stage.handle(items[start : start + size])
+        stage.close()  # what waits for its clip is told as well
         told.append([(r.risk_id, r.sequence, r.state, r.observed_at, len(r.evidence)) for r in house.risks()[before:]])
     assert told[0] == told[1]
     assert told[0]

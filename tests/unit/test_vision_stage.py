@@ -101,6 +101,8 @@ class Mine:
             heartbeat=Heartbeat(self.engine, "mine", "vision"),
             clock=lambda: NOW,
         )
+        self._consumer = self.log.subscribe("vision", ("frames",))
+        self.stage.assigned(self._consumer, frozenset({("frames", 0)}))
 
     def show(self, *frames: Frame) -> None:
         for frame in frames:
@@ -109,6 +111,7 @@ class Mine:
             self._offset += 1
 
     def risks(self) -> list[Risk]:
+        self.stage._publisher.flush(wait=True)  # what waits for its clip is told as well
         consumer = self.log.subscribe(f"reader-{self._offset}", ("risks",))
         found: list[object] = []
         while len(found) < self.log.lag("nobody", "risks"):
@@ -118,6 +121,7 @@ class Mine:
 
     def close(self) -> None:
         self.stage.close()
+        self._consumer.close()
         self.log.close()
         self.engine.dispose()
 

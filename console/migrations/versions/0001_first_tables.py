@@ -134,6 +134,7 @@ def upgrade() -> None:
     sa.Column('offset', sa.Integer(), nullable=False),
     sa.Column('state', sa.LargeBinary(), nullable=False),
     sa.Column('written_at', stream.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('epoch', sa.Integer(), nullable=False),
     sa.PrimaryKeyConstraint('stage', 'topic', 'partition')
     )
     op.create_table('clause',
