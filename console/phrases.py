@@ -126,6 +126,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "共{total}条，显示最前面的{shown}条。请用筛选缩小范围。",
         "Showing the first {shown} of {total}. Filter to see the others.",
     ),
+    "queue.searched": ("已查找的关闭时间：{span}。", "Looked through what was closed: {span}."),
+    "queue.further": ("继续向前查找", "Look further back"),
     "urgent.count": ("{count}条未确认", "{count} not acknowledged"),
     "urgent.open": ("打开", "open"),
     "alert.seen": ("看到了什么", "What was seen"),

@@ -1,15 +1,18 @@
 """The queue: every alert that waits for somebody, the most urgent one first and unmistakable."""
 
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from sqlmodel import Session
 
 from console.alert_view import card
 from console.auth import anybody_logged_in
 from console.names import Names
 from console.pages import language, render, wants_page
 from console.queue_rows import (
+    CLOSED_TABS,
     COUNTED,
     ROWS,
     STATES,
@@ -21,6 +24,7 @@ from console.queue_rows import (
     count_rows,
     count_tabs,
     counted,
+    find_closed,
     find_rows,
 )
 from console.services import services
@@ -29,7 +33,7 @@ from disposal.alert import Alert
 from disposal.document import EFFECTS
 from stream.database import reading
 
-_ASKED = ("priority", "state", "place", "words")
+_ASKED = ("priority", "state", "place", "words", "before")
 _LONGEST_ID = 32
 _WORDS = 5
 """Words of a search that are looked at."""
@@ -46,7 +50,7 @@ def queue_page(request: Request) -> Response:
     wanted = wanted_of(request)
     tongue = language(request)
     with reading(ours.engine) as session:
-        rows = find_rows(session, ours.mine, wanted)
+        rows, since = _found(session, ours.mine, wanted)
         counts = count_tabs(session, ours.mine)
         total = len(rows) if len(rows) < ROWS else count_rows(session, ours.mine, wanted, COUNTED)
         chosen = _chosen(rows, request.query_params.get("selected", ""))
@@ -63,7 +67,9 @@ def queue_page(request: Request) -> Response:
         painted=painted[:first],
         rest=painted[first:],
         counts={tab: counted(number) for tab, number in counts.items()},
-        total=counted(total),
+        total=counted(total) if since is None or total > COUNTED else f"{total}+",
+        since=since,
+        further="" if since is None else _further(request, since),
         more=total > len(rows),
         card=shown,
         is_top=shown is not None and bool(rows) and rows[0].alert.id == shown.alert.id,
@@ -109,6 +115,7 @@ def wanted_of(request: Request) -> Wanted:
         state=state if state in STATES else "",
         place=query.get("place", "")[:63].replace("\x00", ""),
         terms=tuple(Term.of(word, site) for word in words_of(request).split()[:_WORDS]),
+        before=_moment(query.get("before", "")) if tab in CLOSED_TABS else None,
     )
 
 
@@ -126,3 +133,25 @@ def words_of(request: Request) -> str:
 def _chosen(rows: list[Row], selected: str) -> Row | None:
     """The row whose card is shown: the selected one while it is in the list, else the first."""
     return next((row for row in rows if row.alert.id == selected), rows[0] if rows else None)
+
+
+def _found(session: Session, mine: str, wanted: Wanted) -> tuple[list[Row], datetime | None]:
+    """The lines of the page, and how far back was looked for them where that was not to the end."""
+    if wanted.tab not in CLOSED_TABS:
+        return find_rows(session, mine, wanted), None
+    rows, since = find_closed(session, mine, wanted)
+    return rows, since
+
+
+def _further(request: Request, since: datetime) -> str:
+    """The address of the page that looks on from there, for the same."""
+    asked = {name: request.query_params.get(name, "")[:100] for name in ("tab", *_ASKED)}
+    return "/?" + urlencode({name: value for name, value in asked.items() if value} | {"before": since.isoformat()})
+
+
+def _moment(asked: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(asked[:40])
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

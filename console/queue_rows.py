@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, not_, or_
 from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, select
 
+from console.closed_rows import BY_POLICY, reach
 from console.urgent import PRIORITIES, shelved, still_open, suppressed
 from disposal.alert import Alert, AlertState
 from disposal.document import Document, DocumentState
@@ -24,11 +25,11 @@ ROWS = 300
 """Rows that a page shows at most; what comes behind is named in a line below and found by filtering."""
 COUNTED = 1000
 """Rows that are counted; to a person more of them say nothing else, and counting a million takes a second."""
+CLOSED_TABS: tuple[Tab, ...] = ("auto", "closed")
 COUNTED_TABS: tuple[Tab, ...] = ("open", "waiting", "shelved", "suppressed")
 """The tabs that somebody has to look at; what is closed is not counted."""
 
 _IN_HAND = (DocumentState.APPROVED, DocumentState.ISSUED, DocumentState.RECTIFYING, DocumentState.ACCEPTANCE)
-_BY_POLICY = (DocumentState.AUTO_CLOSED, DocumentState.SAMPLED, DocumentState.UPHELD)
 _SHOWN = (
     Alert.id, Alert.type, Alert.priority, Alert.place, Alert.source, Alert.active, Alert.acked, Alert.latched,
     Alert.episode, Alert.folded, Alert.committed_at, Alert.updated_at, Alert.closed, Alert.closed_at,
@@ -64,18 +65,19 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a dispatcher has asked to see."""
+    """What a dispatcher has asked to see; ``before``: of what is closed, what was closed earlier than that."""
 
     tab: Tab = "open"
     priority: str = ""
     state: str = ""
     place: str = ""
     terms: tuple[Term, ...] = ()
+    before: datetime | None = None
 
     @property
     def narrowed(self) -> bool:
         """Something is left out by a filter."""
-        return bool(self.priority or self.state or self.place or self.terms)
+        return bool(self.priority or self.state or self.place or self.terms or self.before)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Row:
     def key(self, tab: Tab) -> str:
         """The line's place in the tab: lines stand in the order of their keys."""
         alert = self.alert
-        if tab in ("auto", "closed"):
+        if tab in CLOSED_TABS:
             return f"{_LAST - (alert.closed_at or alert.committed_at).timestamp():.6f}|{alert.id}"
         place = PRIORITIES.index(alert.priority) if alert.priority in PRIORITIES else len(PRIORITIES)
         hand = self.document_state in _IN_HAND
@@ -104,13 +106,11 @@ class Row:
 def find_rows(session: Session, mine: str, wanted: Wanted, limit: int = ROWS) -> list[Row]:
     """The alerts wanted: undecided ones first, then by priority, unacknowledged before acknowledged, oldest first.
 
-    What is closed comes newest first. One priority after the other is asked for, and one state of what policies closed,
+    What is closed comes newest first, as far back as ``find_closed`` looks. One priority after the other is asked for,
     in the order of an index, so that a flood of thousands and a history of a million cost no more than the rows shown.
     """
-    if wanted.tab == "closed":
-        return _rows(session, mine, wanted, (), (col(Alert.closed_at).desc(),), limit)
-    if wanted.tab == "auto":
-        return _closed_by_policy(session, mine, wanted, limit)
+    if wanted.tab in CLOSED_TABS:
+        return find_closed(session, mine, wanted, limit).rows
     found: list[Row] = []
     state = col(Document.state)
     undecided = or_(state.is_(None), not_(state.in_(_IN_HAND)))
@@ -120,16 +120,26 @@ def find_rows(session: Session, mine: str, wanted: Wanted, limit: int = ROWS) ->
     ):
         if len(found) < limit:
             these = (which, col(Alert.priority) == priority, col(Alert.acked).is_(acked))
-            found += _rows(session, mine, wanted, these, _OLDEST, limit - len(found))
+            found += _rows(session, [*_conditions(mine, wanted), *these], _OLDEST, limit - len(found))
     return found
 
 
-def _closed_by_policy(session: Session, mine: str, wanted: Wanted, limit: int) -> list[Row]:
+class Closed(NamedTuple):
+    """Closed alerts, the newest first; ``since``: what was closed before was not looked at, None where all was."""
+
+    rows: list[Row]
+    since: datetime | None
+
+
+def find_closed(session: Session, mine: str, wanted: Wanted, limit: int = ROWS) -> Closed:
+    """The alerts wanted among so many closed ones that a page is quick however few of them fit."""
+    reached = reach(session, mine, wanted)
+    others = _conditions(mine, wanted)
     found: list[Row] = []
-    for state in _BY_POLICY:
-        these = (col(Document.mine) == mine, col(Document.state) == state)
-        found += _rows(session, mine, wanted, these, (col(Document.closed_at).desc(),), limit)
-    return sorted(found, key=lambda row: row.key("auto"))[:limit]
+    for way in reached.ways:
+        order = (col(Alert.closed_at) if way.at is None else way.at).desc()
+        found += _rows(session, reached.conditions(way, wanted, others), (order,), limit)
+    return Closed(sorted(found, key=lambda row: row.key(wanted.tab))[:limit], reached.since)
 
 
 _OLDEST = (col(Alert.committed_at), col(Alert.id))
@@ -158,6 +168,7 @@ def fits(row: Row, wanted: Wanted, now: datetime) -> bool:
     )
     return (
         _in_tab(row, wanted.tab, now)
+        and (wanted.before is None or (alert.closed_at or now) < wanted.before)
         and all(asked in ("", is_) for asked, is_ in filters)
         and all(
             alert.type in t.types or alert.place in t.places or alert.source in t.sources or alert.id.startswith(t.word)
@@ -168,8 +179,8 @@ def fits(row: Row, wanted: Wanted, now: datetime) -> bool:
 
 def _in_tab(row: Row, tab: Tab, now: datetime) -> bool:
     alert = row.alert
-    if tab in ("auto", "closed"):
-        return alert.closed and (row.document_state in _BY_POLICY) == (tab == "auto")
+    if tab in CLOSED_TABS:
+        return alert.closed and (row.document_state in BY_POLICY) == (tab == "auto")
     if tab == "suppressed":
         return not alert.closed and alert.suppressed_by is not None
     if alert.closed or is_shelved(alert, now) != (tab == "shelved"):
@@ -181,24 +192,23 @@ def _in_tab(row: Row, tab: Tab, now: datetime) -> bool:
 
 def count_rows(session: Session, mine: str, wanted: Wanted, most: int | None = None) -> int:
     """How many alerts are wanted, shown or not; counted no further than one above ``most``."""
-    if wanted.tab == "auto":
-        states = ((col(Document.mine) == mine, col(Document.state) == state) for state in _BY_POLICY)
-        found = [_count(session, mine, wanted, these, most, (col(Document.closed_at),)) for these in states]
-        return sum(found) if most is None else min(sum(found), most + 1)
-    return _count(session, mine, wanted, (), most, ())
+    if wanted.tab in CLOSED_TABS:
+        reached = reach(session, mine, wanted)
+        others = _conditions(mine, wanted)
+        asked = [(reached.conditions(way, wanted, others), way.at) for way in reached.ways]
+    else:
+        asked = [(_conditions(mine, wanted), None)]
+    joined = wanted.tab not in ("open", "shelved")
+    found = sum(_count(session, conditions, order, most, joined=joined) for conditions, order in asked)
+    return found if most is None else min(found, most + 1)
 
 
 def _count(
-    session: Session,
-    mine: str,
-    wanted: Wanted,
-    more: tuple[ColumnElement[bool], ...],
-    most: int | None,
-    order: Any,
+    session: Session, conditions: list[ColumnElement[bool]], order: Any, most: int | None, *, joined: bool
 ) -> int:
     """What is counted, and the order, only say which index is read: one that holds all that is asked."""
-    asked = select(Alert.mine).where(*_conditions(mine, wanted), *more).order_by(*order)
-    if wanted.tab not in ("open", "shelved"):
+    asked = select(Alert.mine).where(*conditions).order_by(*(() if order is None else (order,)))
+    if joined:
         asked = asked.outerjoin(Document, _current_document())
     found = asked.limit(None if most is None else most + 1).subquery()
     return session.exec(select(func.count()).select_from(found)).one()
@@ -214,13 +224,11 @@ def counted(number: int) -> str:
     return str(number) if number <= COUNTED else f"{COUNTED}+"
 
 
-def _rows(
-    session: Session, mine: str, wanted: Wanted, more: tuple[ColumnElement[bool], ...], order: Any, limit: int
-) -> list[Row]:
+def _rows(session: Session, conditions: list[ColumnElement[bool]], order: Any, limit: int) -> list[Row]:
     found = session.exec(
         select(Alert, Document.state)
         .outerjoin(Document, _current_document())
-        .where(*_conditions(mine, wanted), *more)
+        .where(*conditions)
         .order_by(*order)
         .limit(limit)
         .options(load_only(*_SHOWN))  # type: ignore[arg-type]
@@ -234,10 +242,10 @@ def _conditions(mine: str, wanted: Wanted) -> list[ColumnElement[bool]]:
         "waiting": (*still_open(), col(Document.state) == DocumentState.PENDING_APPROVAL),
         "shelved": (col(Alert.closed).is_(False), shelved()),
         "suppressed": (col(Alert.closed).is_(False), suppressed()),
-        "auto": (col(Alert.closed).is_(True), col(Document.state).in_(_BY_POLICY)),
+        "auto": (col(Alert.closed).is_(True), col(Document.state).in_(BY_POLICY)),
         "closed": (
             col(Alert.closed).is_(True),
-            or_(col(Document.state).is_(None), col(Document.state).not_in(_BY_POLICY)),
+            or_(col(Document.state).is_(None), col(Document.state).not_in(BY_POLICY)),
         ),
     }
     conditions = [col(Alert.mine) == mine, *by_tab[wanted.tab]]

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Column, Index, LargeBinary
+from sqlalchemy import Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from disposal.errors import StateError
@@ -89,6 +89,10 @@ def transition(state: AlertState, event: AlertEvent, *, latching: bool) -> Alert
     return moved
 
 
+_CLOSED, _CLOSED_PG = text("closed IS 1"), text("closed IS true")
+"""What an index of closed alerts alone holds, as statements say it: an alert pays for it once, when it is closed."""
+
+
 class Alert(SQLModel, table=True):
     """One alert: one cause, linked to one or more risks. ``raised_at`` is capture time, ``committed_at`` wall clock.
 
@@ -111,6 +115,18 @@ class Alert(SQLModel, table=True):
         Index("alert_committed", "mine", "committed_at"),
         Index("alert_group", "mine", "closed", "group_key"),
         Index("alert_suppressed", "mine", "closed", "suppressed_by"),
+        *(
+            Index(
+                f"alert_closed_{by}",
+                "mine",
+                "closed",
+                by,
+                "closed_at",
+                sqlite_where=_CLOSED,
+                postgresql_where=_CLOSED_PG,
+            )
+            for by in ("type", "place", "source", "priority")
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=32)
