@@ -16,6 +16,7 @@ import structlog
 
 from console.logs import set_up
 from stream.errors import ConfigurationError, MinewatchError
+from stream.memory import keep_few_arenas
 
 REFUSED = 2
 """Exit code of a stage that cannot work with what it was given; starting it again would change nothing."""
@@ -141,6 +142,7 @@ def _run_stage(name: str, main: StageMain, arguments: tuple[Any, ...], log_level
     if os.getppid() != parent:
         return
     unburden()
+    keep_few_arenas()
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -1,7 +1,9 @@
 """The supervisor with real processes: it starts again what died, and nothing outlives it."""
 
+import ctypes
 import multiprocessing
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -28,6 +30,26 @@ def ends_at_once(stop: threading.Event) -> None:
 
 def refuses(stop: threading.Event) -> None:
     raise ConfigurationError("The weights are missing: put them there.")
+
+
+def tells_of_its_memory(stop: threading.Event, folder: Path) -> None:
+    at_once = threading.Barrier(24)
+
+    def hold() -> list[bytes]:
+        held = [bytes(5_000) for _ in range(200)]
+        at_once.wait()
+        return held
+
+    threads = [threading.Thread(target=hold) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    file = ctypes.c_void_p(libc.fopen(str(folder / "told.xml").encode(), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
 
 
 @pytest.fixture
@@ -170,3 +192,10 @@ def test_no_stage_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
         parent.wait()
     child = int(next(iter(tmp_path.glob("began-*"))).name.removeprefix("began-"))
     until(lambda: not alive(child), seconds=10)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
+def test_the_threads_of_every_stage_share_two_arenas(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start("work", tells_of_its_memory, tmp_path)
+    until(lambda: supervisor.ended("work"), supervisor)
+    assert 1 <= (tmp_path / "told.xml").read_text().count("<heap nr") <= 2
